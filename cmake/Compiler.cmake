@@ -1,0 +1,41 @@
+# Language standards, visibility, warnings and sanitizers for everything that is built here.
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON) # POSIX declarations in C programs
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+add_link_options(-Wl,-z,relro,-z,now)
+# No path of this machine in debugging data or assertions: names of source files begin at the top of the tree.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # A unique symbol would keep the library mapped after dlclose.
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)
+endif()
+
+if(WSBEAT_WERROR)
+  add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+endif()
+
+if(WSBEAT_SANITIZE STREQUAL "address+undefined")
+  set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all)
+elseif(WSBEAT_SANITIZE STREQUAL "thread")
+  set(sanitizers -fsanitize=thread)
+elseif(WSBEAT_SANITIZE)
+  message(FATAL_ERROR "WSBEAT_SANITIZE is \"${WSBEAT_SANITIZE}\": use address+undefined or thread")
+endif()
+if(WSBEAT_SANITIZE)
+  add_compile_options(${sanitizers} -fno-omit-frame-pointer)
+  add_link_options(${sanitizers})
+endif()
+if(WSBEAT_BUILD_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "WSBEAT_BUILD_FUZZERS needs clang: use the preset \"fuzz\"")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

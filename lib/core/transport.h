@@ -1,0 +1,69 @@
+// What the core needs of a socket, and what a loop reports upward. Implemented by net and by server; tests have their own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "core/time.h"
+
+namespace wsb::core {
+
+struct Span {
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+};
+
+enum class Ending : uint8_t {
+  kGraceful,  // what the kernel holds is still delivered
+  kReset,     // the peer sees a reset
+  kBroken,    // writing failed: what the peer sent before is still read, then the end is reported
+};
+
+// The bytes of one connection. Used on its worker's thread.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  // Bytes taken: 0 if the socket is full (then ask for writability), -1 if it is broken (its end is reported soon).
+  virtual int64_t write(const Span* spans, size_t count) = 0;
+  virtual void want_writable() = 0;
+  virtual void set_reading(bool reading) = 0;
+  // No more output: FIN, over TLS close-notify first.
+  virtual void shutdown_write() = 0;
+  // Ends the connection: on_ended is called before this returns and the transport is gone. Only from on_turn.
+  virtual void end(Ending ending) = 0;
+  // Bytes from the peer lie unread in the kernel.
+  virtual bool input_waiting() = 0;
+  // Verified client certificate's subject, "" if none.
+  virtual std::string client_subject() = 0;
+
+  void* owner = nullptr;  // set by on_accepted
+};
+
+struct PeerAddress {
+  std::string text;  // without port; "unix"
+  uint16_t port = 0;
+};
+
+// What a loop reports, on its thread.
+class TransportEvents {
+ public:
+  // A socket was accepted. False refuses it: it is closed at once.
+  virtual bool on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
+  virtual void on_bytes(Transport& transport, uint8_t* bytes, size_t n) = 0;
+  virtual void on_writable(Transport& transport) = 0;
+  // The last word on a transport; it is freed when this returns. `error` is an errno or 0 for an orderly end.
+  virtual void on_ended(Transport& transport) = 0;
+  // Between waits for events: everything that this turn produced can be written now.
+  virtual void on_turn() = 0;
+  // The time asked for by Loop::set_alarm came, `late_us` after it.
+  virtual void on_alarm(TimeUs now, TimeUs late_us) = 0;
+  // Another thread called Loop::wake.
+  virtual void on_wake() = 0;
+  virtual void on_log(uint32_t level, const std::string& text) = 0;
+
+ protected:
+  ~TransportEvents() = default;
+};
+
+}  // namespace wsb::core

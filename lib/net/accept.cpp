@@ -1,0 +1,140 @@
+// Accepting sockets and handing them to lws; backing off when descriptors run out.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "core/proxy.h"
+#include "net/errors.h"
+#include "net/loop_impl.h"
+#include "net/socket.h"
+#include "wsbeat/wsbeat.h"
+
+namespace wsb::net {
+
+namespace {
+
+constexpr int kAcceptsPerTurn = 128;
+constexpr uint64_t kAcceptPauseMs = 100;  // after EMFILE and its like
+
+core::PeerAddress peer_address(const sockaddr_storage& address) {
+  core::PeerAddress peer;
+  core::IpBytes ip{};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ip[10] = ip[11] = 0xff;
+    std::memcpy(&ip[12], &v4.sin_addr, 4);
+    peer.port = ntohs(v4.sin_port);
+  } else if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    std::memcpy(ip.data(), &v6.sin6_addr, ip.size());
+    peer.port = ntohs(v6.sin6_port);
+  } else {
+    peer.text = "unix";
+    return peer;
+  }
+  peer.text = core::format_ip(ip);
+  return peer;
+}
+
+void on_listener(uv_poll_t* handle, int /*status*/, int /*events*/) {
+  static_cast<Loop::Impl*>(handle->data)->accept_waiting(kAcceptsPerTurn);
+}
+
+void on_pause_over(uv_timer_t* handle) { static_cast<Loop::Impl*>(handle->data)->watch_listener(); }
+
+}  // namespace
+
+void Loop::Impl::watch_listener() noexcept {
+  if (listen_fd >= 0) uv_poll_start(&listener, UV_READABLE, on_listener);
+}
+
+void Loop::Impl::pause_accepting(int error) noexcept {
+  uv_poll_stop(&listener);
+  uv_timer_start(&accept_pause, on_pause_over, kAcceptPauseMs, 0);
+  if (accept_failing) return;
+  accept_failing = true;
+  events.on_log(WSB_LOG_WARNING, with_errno("accept", error) + "; new connections wait");
+}
+
+void Loop::Impl::accept_waiting(int most) noexcept {
+  for (int i = 0; i < most && listen_fd >= 0; ++i) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      accept_failing = false;
+      adopt(fd, peer);
+      continue;
+    }
+    switch (errno) {
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        pause_accepting(errno);
+        return;
+      case EAGAIN:
+        return;
+      default:  // the peer has gone again (ECONNABORTED and what accept(2) passes on from the network)
+        break;
+    }
+  }
+}
+
+bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
+  std::unique_ptr<Socket> socket;
+  try {
+    socket = std::make_unique<Socket>(*this, fd);
+    if (!events.on_accepted(*socket, peer_address(peer), config.tls.enabled())) {
+      ::close(fd);
+      return false;
+    }
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
+    return false;
+  }
+  lws_adopt_desc_t description{};
+  description.vh = vhost;
+  description.type = static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
+  description.fd.sockfd = fd;
+  description.vh_prot_name = "wsbeat";
+  description.opaque = socket.get();
+  adopting = socket.get();
+  lws* wsi = lws_adopt_descriptor_vhost_via_info(&description);  // closes fd when it fails
+  adopting = nullptr;
+  if (wsi != nullptr) {
+    socket.release()->adopted(wsi);  // until RAW_CLOSE
+    return true;
+  }
+  socket->closed();
+  return false;
+}
+
+void Loop::listen(int fd) {
+  impl_->listen_fd = fd;
+  if (uv_poll_init(&impl_->loop, &impl_->listener, fd) != 0) throw NetError(Fault::kSystem, "cannot watch the listening socket");
+  impl_->listener.data = impl_.get();
+  impl_->watch_listener();
+}
+
+void Loop::stop_listening() noexcept {
+  if (impl_->listen_fd < 0) return;
+  impl_->accept_waiting(INT32_MAX);
+  impl_->close_listener();
+}
+
+void Loop::Impl::close_listener() noexcept {
+  if (listen_fd < 0) return;
+  uv_timer_stop(&accept_pause);
+  uv_poll_stop(&listener);
+  uv_close(reinterpret_cast<uv_handle_t*>(&listener), nullptr);
+  ::close(listen_fd);
+  listen_fd = -1;
+}
+
+}  // namespace wsb::net

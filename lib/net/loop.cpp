@@ -1,0 +1,192 @@
+// The loop's life: libuv handles, the lws context and its two-step end, turns and alarms. Knows lws callback reasons, has no policy.
+#include "net/loop.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#include "net/errors.h"
+#include "net/loop_impl.h"
+#include "net/socket.h"
+
+namespace wsb::net {
+
+namespace {
+
+constexpr unsigned kReadBufferBytes = 256 * 1024;  // one per worker
+constexpr unsigned kNoLwsTimeoutSecs = 365 * 24 * 3600;
+
+// Making and ending contexts touches process-wide state of lws.
+std::mutex& lws_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+Loop::Impl* loop_of(lws* wsi) { return static_cast<Loop::Impl*>(lws_context_user(lws_get_context(wsi))); }
+
+int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n) {
+  switch (reason) {
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:  // `user` is the new SSL_CTX
+      return loop_of(wsi)->set_up_tls(static_cast<ssl_ctx_st*>(user)) ? 0 : 1;
+    case LWS_CALLBACK_RAW_RX:
+      static_cast<Socket*>(lws_get_opaque_user_data(wsi))->received(static_cast<uint8_t*>(in), n);
+      return 0;
+    case LWS_CALLBACK_RAW_WRITEABLE:
+      static_cast<Socket*>(lws_get_opaque_user_data(wsi))->writable();
+      return 0;
+    case LWS_CALLBACK_RAW_CLOSE: {
+      auto* socket = static_cast<Socket*>(lws_get_opaque_user_data(wsi));
+      if (socket == nullptr) return 0;
+      lws_set_opaque_user_data(wsi, nullptr);
+      socket->closed();
+      if (loop_of(wsi)->adopting != socket) delete socket;
+      return 0;
+    }
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in) : events(events_in), config(config_in) {
+  if (uv_loop_init(&loop) != 0) throw NetError(Fault::kSystem, "cannot make an event loop");
+  uv_prepare_init(&loop, &prepare);
+  uv_check_init(&loop, &check);
+  uv_timer_init(&loop, &alarm);
+  uv_timer_init(&loop, &accept_pause);
+  uv_async_init(&loop, &async, [](uv_async_t* handle) {
+    static_cast<Impl*>(handle->data)->events.on_wake();
+  });
+  prepare.data = check.data = alarm.data = accept_pause.data = async.data = this;
+  // lws may read in the idle phase, before the wait: its output must not lie there meanwhile.
+  uv_prepare_start(&prepare, [](uv_prepare_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
+  uv_check_start(&check, [](uv_check_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
+}
+
+Loop::Impl::~Impl() {
+  close_listener();
+  close_context();
+  uv_loop_close(&loop);
+}
+
+void Loop::Impl::turn() {
+  now = 0;  // what ran before may have taken long
+  events.on_turn();
+  now = 0;
+}
+
+// Everything of ours is closed first, so that the loop lives only as long as lws has handles on it.
+void Loop::Impl::close_context() noexcept {
+  for (auto* handle : {reinterpret_cast<uv_handle_t*>(&prepare), reinterpret_cast<uv_handle_t*>(&check),
+                       reinterpret_cast<uv_handle_t*>(&alarm), reinterpret_cast<uv_handle_t*>(&accept_pause),
+                       reinterpret_cast<uv_handle_t*>(&async)}) {
+    uv_close(handle, nullptr);
+  }
+  const std::lock_guard<std::mutex> lock(lws_mutex());
+  if (context != nullptr) lws_context_destroy(context);
+  while (uv_run(&loop, UV_RUN_NOWAIT) != 0) {
+  }
+  if (context != nullptr) lws_context_destroy(context);
+}
+
+void Loop::Impl::open_context() {
+  static const lws_protocols kProtocols[] = {
+      {"wsbeat", on_lws, 0, 0, 0, nullptr, SIZE_MAX / 2},
+      {nullptr, nullptr, 0, 0, 0, nullptr, 0},
+  };
+  const std::lock_guard<std::mutex> lock(lws_mutex());
+  lws_set_log_level(0, [](int, const char*) {});
+  // lws sets SIGPIPE to ignore for the whole process; that is the application's to decide.
+  struct sigaction pipe_action{};
+  ::sigaction(SIGPIPE, nullptr, &pipe_action);
+  void* loops[] = {&loop};
+  lws_context_creation_info info{};
+  info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+  info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+  if (config.tls.enabled()) info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+  info.foreign_loops = loops;
+  info.protocols = kProtocols;
+  info.pt_serv_buf_size = kReadBufferBytes;
+  info.timeout_secs = kNoLwsTimeoutSecs;
+  info.gid = static_cast<gid_t>(-1);
+  info.uid = static_cast<uid_t>(-1);
+  info.user = this;
+  context = lws_create_context(&info);
+  ::sigaction(SIGPIPE, &pipe_action, nullptr);
+  if (context == nullptr) throw NetError(Fault::kSystem, "libwebsockets cannot make a context (is its libuv plugin installed?)");
+  info.vhost_name = "wsbeat";
+  if (config.tls.enabled()) {
+    info.alpn = "http/1.1";
+    info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;  // without files: set_up_tls brings the certificate
+  }
+  vhost = lws_create_vhost(context, &info);
+  if (!tls_error.empty()) throw NetError(Fault::kTls, tls_error);
+  if (vhost == nullptr) throw NetError(Fault::kSystem, "libwebsockets cannot make a vhost");
+}
+
+bool Loop::Impl::set_up_tls(ssl_ctx_st* made) noexcept {
+  try {
+    configure_tls(made, config.tls, config.ticket_keys);
+    if (!config.credentials->apply(made)) throw NetError(Fault::kTls, "certificate refused");
+    tls_context = made;
+    return true;
+  } catch (const std::exception& error) {
+    tls_error = error.what();
+    return false;
+  }
+}
+
+Loop::Loop(core::TransportEvents& events, const LoopConfig& config) : impl_(std::make_unique<Impl>(events, config)) {
+  impl_->open_context();  // when it throws, ~Impl takes back what was made
+}
+
+Loop::~Loop() = default;
+
+void Loop::run() { uv_run(&impl_->loop, UV_RUN_DEFAULT); }
+void Loop::stop() noexcept { uv_stop(&impl_->loop); }
+void Loop::wake() noexcept { uv_async_send(&impl_->async); }
+
+core::TimeUs Loop::clock() noexcept { return uv_hrtime() / 1000; }
+
+core::TimeUs Loop::now() noexcept {
+  if (impl_->now == 0) impl_->now = clock();
+  return impl_->now;
+}
+
+void Loop::set_alarm(core::TimeUs at) noexcept {
+  if (at >= impl_->alarm_at) return;
+  uv_update_time(&impl_->loop);
+  impl_->alarm_at = std::max(at, clock());
+  const uint64_t at_ms = (at + 999) / 1000;
+  const uint64_t now_ms = uv_now(&impl_->loop);
+  uv_timer_start(
+      &impl_->alarm,
+      [](uv_timer_t* handle) {
+        auto* impl = static_cast<Impl*>(handle->data);
+        const core::TimeUs now = clock();
+        const core::TimeUs late = now > impl->alarm_at ? now - impl->alarm_at : 0;
+        impl->alarm_at = core::kNever;
+        impl->now = now;
+        impl->events.on_alarm(now, late);
+        impl->turn();
+      },
+      at_ms > now_ms ? at_ms - now_ms : 0, 0);
+}
+
+void Loop::use_credentials(const Credentials& credentials) noexcept {
+  if (impl_->tls_context != nullptr) (void)credentials.apply(impl_->tls_context);
+}
+
+void check_library_versions() {
+  const std::string built = std::to_string(LWS_LIBRARY_VERSION_MAJOR) + "." + std::to_string(LWS_LIBRARY_VERSION_MINOR) + ".";
+  const char* loaded = lws_get_library_version();
+  if (std::strncmp(loaded, built.c_str(), built.size()) == 0) return;
+  throw NetError(Fault::kVersion, "built against libwebsockets " + built + "x, but " + loaded + " is loaded");
+}
+
+}  // namespace wsb::net

@@ -1,0 +1,51 @@
+// Insides of Loop, shared by loop.cpp, accept.cpp and socket.cpp. The only header that includes libwebsockets.h and uv.h.
+#pragma once
+
+#include <libwebsockets.h>
+#include <uv.h>
+
+#include <vector>
+
+#include "net/loop.h"
+
+namespace wsb::net {
+
+class Socket;
+
+struct Loop::Impl {
+  Impl(core::TransportEvents& events, const LoopConfig& config);
+  ~Impl();
+
+  void open_context();
+  void close_context() noexcept;
+  // lws made a TLS context: ours to set up. False makes lws give up; tls_error tells why.
+  bool set_up_tls(ssl_ctx_st* made) noexcept;
+  void turn();
+  void close_listener() noexcept;
+  void accept_waiting(int most) noexcept;
+  bool adopt(int fd, const struct sockaddr_storage& peer) noexcept;
+  void pause_accepting(int error) noexcept;
+  void watch_listener() noexcept;
+
+  core::TransportEvents& events;
+  const LoopConfig config;
+  uv_loop_t loop{};
+  uv_prepare_t prepare{};
+  uv_check_t check{};
+  uv_async_t async{};
+  uv_timer_t alarm{};
+  uv_timer_t accept_pause{};
+  uv_poll_t listener{};
+  int listen_fd = -1;
+  bool accept_failing = false;
+  lws_context* context = nullptr;
+  lws_vhost* vhost = nullptr;
+  ssl_ctx_st* tls_context = nullptr;
+  std::string tls_error;
+  Socket* adopting = nullptr;
+  core::TimeUs now = 0;       // 0: not read in this turn
+  core::TimeUs alarm_at = core::kNever;
+  std::vector<uint8_t> drain_buffer;
+};
+
+}  // namespace wsb::net

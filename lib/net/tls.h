@@ -1,0 +1,53 @@
+// OpenSSL settings of a server: loading, checking and exchanging certificates. The handshake itself is lws's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+struct ssl_ctx_st;
+struct ssl_st;
+
+namespace wsb::net {
+
+struct TlsConfig {
+  std::string cert_file;  // empty: no TLS
+  std::string key_file;
+  std::string ca_file;
+  uint32_t client_cert = 0;  // WSB_CLIENT_CERT_*
+  uint32_t min_version = 12; // 12 or 13
+  bool enabled() const noexcept { return !cert_file.empty(); }
+};
+
+// A certificate chain and key in memory, immutable, shared by all workers.
+class Credentials {
+ public:
+  // Throws NetError(kTls) with the file and what is wrong with it.
+  Credentials(const std::string& cert_file, const std::string& key_file);
+  ~Credentials();
+  Credentials(const Credentials&) = delete;
+  Credentials& operator=(const Credentials&) = delete;
+  // Makes a context use them for new connections.
+  bool apply(ssl_ctx_st* context) const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Keys for session tickets: the same for all workers, so a session is resumed whichever worker accepts.
+using TicketKeys = std::array<uint8_t, 80>;
+TicketKeys make_ticket_keys();  // throws NetError
+
+// Sets up a worker's context, made by lws: versions, client certificates, tickets, memory. Throws NetError.
+void configure_tls(ssl_ctx_st* context, const TlsConfig& config, const TicketKeys& keys);
+
+// Writes on an established TLS connection: bytes taken, 0 if it would block, -1 if broken. A write that would block must be repeated with
+// the same bytes first.
+int64_t tls_write(ssl_st* ssl, const uint8_t* bytes, size_t n) noexcept;
+void tls_shutdown(ssl_st* ssl) noexcept;
+bool tls_input_pending(ssl_st* ssl) noexcept;
+std::string tls_client_subject(ssl_st* ssl);
+
+}  // namespace wsb::net

@@ -1,0 +1,46 @@
+// What all workers of a server share, and an order to stop.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "core/limits.h"
+#include "core/time.h"
+#include "server/config.h"
+#include "server/delivery.h"
+#include "wsbeat/wsbeat.h"
+
+namespace wsb::server {
+
+struct Context {
+  Context(ServerConfig its_config, const wsb_callbacks& its_callbacks)
+      : config(std::move(its_config)),
+        callbacks(its_callbacks),
+        limits(config.max_connections, config.max_connections_per_address) {}
+
+  void log(uint32_t level, uint64_t conn, const std::string& text) const noexcept {
+    if (level > config.log_level) return;
+    try {
+      delivery->log(level, conn, text);
+    } catch (const std::exception&) {  // no memory to say something: say nothing
+    }
+  }
+
+  const ServerConfig config;
+  const wsb_callbacks callbacks;
+  std::unique_ptr<Delivery> delivery;
+  std::mutex limits_mutex;
+  core::ConnectionLimits limits;
+};
+
+struct StopOrder {
+  uint32_t code = WSB_CLOSE_GOING_AWAY;
+  std::string reason = "server is closing";
+  core::TimeUs deadline = 0;   // of the monotonic clock: what is left then is aborted
+  core::TimeUs spread_us = 0;  // closes are spread over this
+  bool at_once = false;        // no Close, no waiting
+};
+
+}  // namespace wsb::server

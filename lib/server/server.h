@@ -1,0 +1,77 @@
+// A server: its workers' threads, its states, and the routing of calls to the worker that a connection's id names.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "net/listener.h"
+#include "server/context.h"
+#include "server/worker.h"
+
+namespace wsb::server {
+
+class EventQueue;
+
+class Server {
+ public:
+  // Throws ApiError.
+  Server(ServerConfig config, const wsb_callbacks& callbacks);
+  // Not on a worker thread; aborts everything first.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Each throws ApiError or net::NetError.
+  void start();
+  void run();  // worker 0 on this thread, until stopped
+  void request_stop(const StopOrder& order);
+  Worker::StopCounts stop(const StopOrder& order);
+  void reload_tls(const std::string& cert_file, const std::string& key_file);
+
+  uint16_t port() const noexcept { return port_.load(std::memory_order_relaxed); }
+  // The worker that an id names, null if there is none.
+  Worker* worker_of(uint64_t id) noexcept;
+  std::vector<uint64_t> connections();
+  MetricsSum metrics();
+  EventQueue* event_queue() noexcept { return queue_; }
+  const ServerConfig& config() const noexcept { return context_.config; }
+  bool is_on_worker_thread() const noexcept;
+
+ private:
+  enum class State { kCreated, kStarting, kRunning, kStopping, kStopped };
+
+  void set_up(bool caller_is_worker);
+  bool open_worker(size_t index) noexcept;
+  void worker_main(size_t index) noexcept;
+  void worker_ended() noexcept;
+  void begin_stop(const StopOrder& order);
+  void wait_for_end();
+  void abort_and_wait();
+
+  Context context_;
+  EventQueue* queue_ = nullptr;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::atomic<uint16_t> port_{0};
+
+  // Used by set_up() and the workers that it starts, one after the other.
+  std::unique_ptr<net::Listeners> listeners_;
+  net::LoopConfig loop_config_;
+  std::string unix_path_;
+  std::vector<std::thread> threads_;
+  std::mutex join_mutex_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  State state_ = State::kCreated;
+  size_t arrived_ = 0;  // workers that are open or have failed
+  bool go_ = false;     // all have arrived
+  std::exception_ptr failure_;
+  size_t running_ = 0;  // workers that have not ended
+};
+
+}  // namespace wsb::server

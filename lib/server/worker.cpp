@@ -1,0 +1,333 @@
+// A worker's life, its turns, and the end of its sessions.
+#include "server/worker.h"
+
+#include <algorithm>
+
+namespace wsb::server {
+
+namespace {
+
+constexpr size_t kMaxRoundsPerTurn = 4;   // then other descriptors get their turn
+constexpr size_t kMaxWritesPerFlush = 16;
+constexpr size_t kMaxSpans = 64;
+
+// No destructor, so that the library can be unloaded.
+thread_local Worker* current_worker = nullptr;
+
+// So that nothing has to grow where growing could not be refused.
+void make_room(std::vector<Session*>& list, size_t size) {
+  if (list.capacity() < size) list.reserve(std::max(size, list.capacity() * 2));
+}
+
+}  // namespace
+
+Worker* Worker::current() noexcept { return current_worker; }
+
+Worker::Worker(Context& context, uint32_t index)
+    : context_(context),
+      index_(index),
+      registry_(index),
+      wheel_(net::Loop::clock()),
+      phase_(static_cast<uint16_t>(index * 7919)) {
+  heed_heartbeat(context.config.connection.heartbeat);
+}
+
+Worker::~Worker() = default;
+
+void Worker::open(int listen_fd, const net::LoopConfig& config) {
+  loop_ = std::make_unique<net::Loop>(*this, config);
+  try {
+    loop_->listen(listen_fd);
+  } catch (...) {
+    loop_.reset();
+    throw;
+  }
+  const std::lock_guard<std::mutex> lock(gate_);
+  open_ = true;
+}
+
+void Worker::run() {
+  Worker* const outer = current_worker;  // a server may run inside another's callback
+  current_worker = this;
+  loop_->run();
+  context_.delivery->turn_ended(index_);
+  close();
+  current_worker = outer;
+}
+
+void Worker::close() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(gate_);
+    open_ = false;
+    awake_ = false;
+    mailbox_.clear();
+    new_stop_.reset();
+    new_credentials_.reset();
+  }
+  credentials_taken_.notify_all();
+  loop_.reset();
+}
+
+bool Worker::use_credentials(std::shared_ptr<const net::Credentials> credentials) {
+  const std::lock_guard<std::mutex> lock(gate_);
+  if (!open_) return false;
+  new_credentials_ = std::move(credentials);
+  wake_once();
+  return true;
+}
+
+void Worker::wait_for_credentials() {
+  std::unique_lock<std::mutex> lock(gate_);
+  credentials_taken_.wait(lock, [&] { return new_credentials_ == nullptr; });
+}
+
+void Worker::give_up(Session& session, const char* why) noexcept {
+  context_.log(WSB_LOG_ERROR, session.id, why);
+  try {
+    session.conn.abort(WSB_CAUSE_NETWORK_ERROR, session);
+  } catch (const std::exception&) {  // it has the state already; settle() does the rest
+  }
+}
+
+// A tick that comes late by more than a quarter of any timeout in use counts as a stall.
+void Worker::heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept {
+  if (heartbeat.interval_ms != 0) stall_threshold_us_ = std::min(stall_threshold_us_, core::from_ms(heartbeat.timeout_ms) / 4);
+}
+
+uint16_t Worker::next_phase() noexcept {
+  constexpr uint16_t kStep = 40503;  // 65536 over the golden ratio: any number of successive phases lies evenly spread
+  return phase_ = static_cast<uint16_t>(phase_ + kStep);
+}
+
+// ----------------------------------------------------------------------------------------------------- what the loop reports
+
+bool Worker::on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) {
+  // Beyond the limit a few more may ask, and are answered with 503.
+  constexpr uint64_t kAskersBeyondLimit = 1024;
+  metrics_.accepted.add(1);
+  if (sessions_.size() >= context_.config.max_connections + kAskersBeyondLimit) return false;
+  for (std::vector<Session*>* list : {&sessions_, &dirty_, &settling_}) make_room(*list, sessions_.size() + 1);
+  auto session = std::make_unique<Session>(*this, transport, std::move(peer), tls, loop_->now());
+  session->index = static_cast<uint32_t>(sessions_.size());
+  transport.owner = session.get();
+  sessions_.push_back(session.get());
+  schedule(*session.release());
+  return true;
+}
+
+void Worker::on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) {
+  auto& session = *static_cast<Session*>(transport.owner);
+  mark_dirty(session);
+  guarded(session, [&] {
+    if (session.conn.state() == core::Connection::State::kHandshake) {
+      take_head(session, bytes, n);
+    } else {
+      if (session.id != 0) metrics_.bytes_in.add(n);
+      session.conn.receive(bytes, n, loop_->now(), session);
+    }
+  });
+}
+
+void Worker::on_writable(core::Transport& transport) {
+  auto& session = *static_cast<Session*>(transport.owner);
+  session.write_blocked = false;
+  mark_dirty(session);
+}
+
+void Worker::on_ended(core::Transport& transport) {
+  auto& session = *static_cast<Session*>(transport.owner);
+  session.transport = nullptr;
+  guarded(session, [&] { session.conn.transport_ended(session); });
+  tell_late_close(session);
+  destroy(session);
+}
+
+void Worker::on_log(uint32_t level, const std::string& text) { context_.log(level, 0, text); }
+
+void Worker::on_alarm(core::TimeUs now, core::TimeUs late_us) {
+  metrics_.note_lag(now, late_us);
+  // This process stood still: nobody could answer meanwhile.
+  if (late_us > stall_threshold_us_) stalled_us_ += late_us;
+  alarm_changed_ = true;
+  wheel_.advance(now, [&](core::WheelNode& node) {
+    if (&node == &stop_timer_) {
+      on_stop_time(now);
+    } else {
+      on_session_time(*static_cast<SessionTimer&>(node).session, now);
+    }
+  });
+}
+
+void Worker::on_session_time(Session& session, core::TimeUs now) {
+  session.timer_at = core::kNever;
+  mark_dirty(session);
+  guarded(session, [&] {
+    if (session.conn.state() == core::Connection::State::kHandshake) {
+      if (now >= session.conn.next_due()) head_timed_out(session);
+    } else {
+      session.conn.on_time(now, stalled_us_, session);
+    }
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------------------- turns
+
+void Worker::mark_dirty(Session& session) {
+  if (session.dirty) return;
+  session.dirty = true;
+  session.dirty_index = static_cast<uint32_t>(dirty_.size());
+  dirty_.push_back(&session);  // never grows beyond what on_accepted reserved
+}
+
+void Worker::on_turn() {
+  if (!dirty_.empty()) {
+    metrics_.loop_turns.add(1);
+    for (size_t round = 0; round < kMaxRoundsPerTurn && !dirty_.empty(); ++round) {
+      settling_.swap(dirty_);
+      for (size_t i = 0; i < settling_.size(); ++i) {
+        Session* session = settling_[i];
+        if (session == nullptr) continue;
+        settling_[i] = nullptr;
+        session->dirty = false;
+        settle(*session);
+      }
+      settling_.clear();
+    }
+    if (!dirty_.empty()) loop_->wake();
+    context_.delivery->turn_ended(index_);
+  }
+  if (stopping_) check_stopped();
+  if (alarm_changed_) {
+    alarm_changed_ = false;
+    loop_->set_alarm(wheel_.next_due());
+  }
+}
+
+// Brings transport, timer and sums in step with what the connection has become.
+void Worker::settle(Session& session) {
+  tell_late_close(session);
+  if (session.conn.has_pending_input()) {
+    guarded(session, [&] {
+      if (session.conn.reading(loop_->now())) session.conn.receive(nullptr, 0, loop_->now(), session);
+    });
+    tell_late_close(session);
+  }
+  if (!session.write_blocked && !flush(session)) return;
+  tell_late_close(session);
+  if (session.conn.take_shutdown()) session.transport->shutdown_write();
+  if (session.conn.dead()) {
+    end(session);
+    return;
+  }
+  session.transport->set_reading(session.conn.reading(loop_->now()));
+  schedule(session);
+  const size_t queued = session.conn.outbox().bytes();
+  metrics_.queue_bytes.add(queued - session.counted_queue_bytes);
+  session.counted_queue_bytes = queued;
+}
+
+// Writes what is queued. False: the session is gone.
+bool Worker::flush(Session& session) {
+  core::Span spans[kMaxSpans];
+  for (size_t i = 0; i < kMaxWritesPerFlush; ++i) {
+    const size_t count = session.conn.outbox().gather(spans, kMaxSpans);
+    if (count == 0) return true;
+    size_t offered = 0;
+    for (size_t k = 0; k < count; ++k) offered += spans[k].size;
+    const int64_t taken = session.transport->write(spans, count);
+    metrics_.writes.add(1);
+    if (taken < 0) {
+      session.transport->end(core::Ending::kBroken);
+      return false;
+    }
+    const uint64_t pings_before = session.conn.heartbeat_figures().pings_sent.get();
+    metrics_.bytes_out.add(static_cast<uint64_t>(taken));
+    guarded(session, [&] { session.conn.wrote(static_cast<size_t>(taken), loop_->now(), stalled_us_, session); });
+    metrics_.pings_sent.add(session.conn.heartbeat_figures().pings_sent.get() - pings_before);
+    if (static_cast<size_t>(taken) < offered) {
+      session.write_blocked = true;
+      session.transport->want_writable();
+      return true;
+    }
+    if (count < kMaxSpans) return true;
+  }
+  mark_dirty(session);
+  return true;
+}
+
+// The connection wants its transport ended.
+void Worker::end(Session& session) {
+  const bool reset = session.conn.wants_reset();
+  if (!reset) {
+    core::Span spans[kMaxSpans];
+    const size_t count = session.conn.outbox().gather(spans, kMaxSpans);
+    if (count != 0) (void)session.transport->write(spans, count);  // best effort: a Close that nobody may hear
+  }
+  session.transport->end(reset ? core::Ending::kReset : core::Ending::kGraceful);
+}
+
+void Worker::schedule(Session& session) {
+  const core::TimeUs due = session.conn.next_due();
+  if (due >= session.timer_at) return;  // a later time is found out when the earlier one comes
+  session.timer_at = due;
+  wheel_.schedule(session.timer, due);
+  alarm_changed_ = true;
+}
+
+// -------------------------------------------------------------------------------------------------------------------- ends
+
+void Worker::closed(Session& session, const core::CloseInfo& info) {
+  if (in_callback()) {
+    session.late_close.reset(new (std::nothrow) core::CloseInfo(info));
+    mark_dirty(session);
+    if (session.late_close) return;
+  }
+  tell_closed(session, info);
+}
+
+void Worker::tell_late_close(Session& session) noexcept {
+  if (!session.late_close) return;
+  const std::unique_ptr<core::CloseInfo> info = std::move(session.late_close);
+  tell_closed(session, *info);
+}
+
+void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept {
+  metrics_.closed.add(1);
+  metrics_.connections.sub(1);
+  metrics_.closed_by_cause[info.cause].add(1);
+  if (info.clean) metrics_.closed_clean.add(1);
+  if (stopping_) ++(info.clean ? stop_counts_.clean : stop_counts_.aborted);
+  context_.delivery->closed(session, info);
+  {
+    const std::lock_guard<std::mutex> lock(gate_);
+    registry_.remove(session.id);
+    try {
+      ++close_counts_[{info.cause, info.code}];
+    } catch (const std::bad_alloc&) {  // a count less
+    }
+  }
+  leave_limits(session);
+}
+
+void Worker::leave_limits(Session& session) noexcept {
+  if (!session.counted_in_limits) return;
+  session.counted_in_limits = false;
+  const std::lock_guard<std::mutex> lock(context_.limits_mutex);
+  context_.limits.leave(session.text(WSB_STRING_PEER));
+}
+
+void Worker::destroy(Session& session) noexcept {
+  wheel_.cancel(session.timer);
+  if (session.dirty) {
+    for (std::vector<Session*>* list : {&dirty_, &settling_}) {
+      if (session.dirty_index < list->size() && (*list)[session.dirty_index] == &session) (*list)[session.dirty_index] = nullptr;
+    }
+  }
+  metrics_.queue_bytes.sub(session.counted_queue_bytes);
+  sessions_[session.index] = sessions_.back();
+  sessions_[session.index]->index = session.index;
+  sessions_.pop_back();
+  delete &session;
+}
+
+}  // namespace wsb::server

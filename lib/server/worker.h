@@ -1,0 +1,207 @@
+// One thread with its event loop and its connections. In worker.cpp (life and turns), worker_transport.cpp (what the loop
+// reports), worker_handshake.cpp (requests), worker_api.cpp (calls of the application, from this thread or another), worker_stop.cpp.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/handshake.h"
+#include "core/registry.h"
+#include "core/request.h"
+#include "core/transport.h"
+#include "core/wheel.h"
+#include "net/loop.h"
+#include "server/context.h"
+#include "server/metrics.h"
+#include "server/session.h"
+
+namespace wsb::server {
+
+// A call of another thread, carried out by the worker.
+struct Command {
+  enum class Kind : uint8_t { kSend, kOweDrain, kPing, kClose, kAbort, kPause, kResume, kHeartbeat, kAuthenticate, kEventsReleased };
+  Kind kind = Kind::kSend;
+  uint64_t conn = 0;
+  uint32_t code = 0;                  // kClose
+  core::BufferRef buffer;             // kSend: a framed message
+  std::string text;                   // kPing: payload; kClose: reason
+  core::HeartbeatSettings heartbeat;  // kHeartbeat
+};
+
+class Worker final : public core::TransportEvents {
+ public:
+  Worker(Context& context, uint32_t index);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // -- life, on the worker's own thread
+  // Throws net::NetError. Takes the descriptor.
+  void open(int listen_fd, const net::LoopConfig& config);
+  // Until a stop order has been carried out.
+  void run();
+  // Undoes open(); no session is left.
+  void close() noexcept;
+  // The worker whose thread this is, null elsewhere.
+  static Worker* current() noexcept;
+
+  // -- any thread: WSB_OK or a wsb_error
+  int send(uint64_t id, core::Opcode opcode, const void* data, size_t n);
+  int send_message(uint64_t id, core::Buffer* message);
+  int ping(uint64_t id, const void* data, size_t n);
+  int close_connection(uint64_t id, uint32_t code, std::string_view reason);
+  int abort_connection(uint64_t id);
+  int order(uint64_t id, Command::Kind kind, const core::HeartbeatSettings* heartbeat = nullptr);
+  int64_t buffered_amount(uint64_t id);
+  int set_user(uint64_t id, void* user);
+  void* user(uint64_t id);
+  int info(uint64_t id, wsb_conn_info& out);
+  int64_t text(uint64_t id, uint32_t which, char* buffer, size_t capacity);
+  void list_connections(std::vector<uint64_t>& out);
+  void add_metrics(MetricsSum& sum);
+  // Of queue delivery: the application has released these events of one connection.
+  void events_released(uint64_t id, uint32_t events, uint64_t bytes);
+  void stop(const StopOrder& order);
+  // False: not running.
+  bool use_credentials(std::shared_ptr<const net::Credentials> credentials);
+  void wait_for_credentials();
+
+  // -- for sessions and deliveries, on the worker's thread
+  Context& context() noexcept { return context_; }
+  uint32_t index() const noexcept { return index_; }
+  WorkerMetrics& metrics() noexcept { return metrics_; }
+  core::BufferPool& pool() noexcept { return pool_; }
+  core::TimeUs now() noexcept { return loop_->now(); }
+  void mark_dirty(Session& session);
+  void closed(Session& session, const core::CloseInfo& info);
+  bool in_callback() const noexcept { return callback_depth_ != 0; }
+  // Ends reported meanwhile are told afterwards, so that no callback runs inside another.
+  class CallbackScope {
+   public:
+    CallbackScope() noexcept : worker_(current()) {
+      if (worker_ != nullptr) ++worker_->callback_depth_;
+    }
+    ~CallbackScope() {
+      if (worker_ != nullptr) --worker_->callback_depth_;
+    }
+    CallbackScope(const CallbackScope&) = delete;
+    CallbackScope& operator=(const CallbackScope&) = delete;
+
+   private:
+    Worker* worker_;
+  };
+
+  // How a stop went.
+  struct StopCounts {
+    uint64_t clean = 0;
+    uint64_t aborted = 0;
+  };
+  StopCounts stop_counts() const noexcept { return stop_counts_; }
+
+ private:
+  bool on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) override;
+  void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
+  void on_writable(core::Transport& transport) override;
+  void on_ended(core::Transport& transport) override;
+  void on_turn() override;
+  void on_alarm(core::TimeUs now, core::TimeUs late_us) override;
+  void on_wake() override;
+  void on_log(uint32_t level, const std::string& text) override;
+
+  // Runs `work`; when memory runs out in it, the session is aborted.
+  template <typename Work>
+  void guarded(Session& session, Work&& work) noexcept {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      give_up(session, error.what());
+    }
+  }
+  void give_up(Session& session, const char* why) noexcept;
+
+  void settle(Session& session);
+  bool flush(Session& session);
+  void end(Session& session);
+  void schedule(Session& session);
+  void heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept;
+  uint16_t next_phase() noexcept;
+  void on_session_time(Session& session, core::TimeUs now);
+  void tell_late_close(Session& session) noexcept;
+  void tell_closed(Session& session, const core::CloseInfo& info) noexcept;
+  void leave_limits(Session& session) noexcept;
+  void destroy(Session& session) noexcept;
+
+  void take_head(Session& session, uint8_t* bytes, size_t n);
+  void head_timed_out(Session& session);
+  void serve(Session& session, const core::Request& request, uint8_t* rest, size_t rest_bytes);
+  void serve_http(Session& session, const core::Request& request, const std::string& peer);
+  void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest, size_t rest_bytes);
+  void refuse(Session& session, const core::Refusal& refusal, const std::string& peer, bool head_only);
+  uint32_t enter_limits(const std::string& peer);
+  bool admit(Session& session, const core::Request& request, core::Handshake& verdict, const std::string& peer);
+  void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate, bool authenticated);
+
+  bool is_own_thread() const noexcept { return current() == this; }
+  Session* find(uint64_t id) const noexcept { return static_cast<Session*>(registry_.find(id)); }
+  // Calls `use(session)` if the connection exists, under the gate where needed; else returns `missing`.
+  template <typename Result, typename Use>
+  Result with_session(uint64_t id, Result missing, Use&& use);
+  void post(Command command);  // under the gate
+  void wake_once() noexcept;   // under the gate
+  int send_from_elsewhere(uint64_t id, core::BufferRef message);
+  void carry_out(Command& command);
+  void apply(Session& session, Command& command);
+  int result_of(core::Connection::Result result) noexcept;
+  int sent(core::Connection::Result result) noexcept;
+
+  void begin_stop(const StopOrder& order);
+  void on_stop_time(core::TimeUs now);
+  void close_due(core::TimeUs now);
+  void abort_all();
+  void check_stopped();
+  void schedule_stop() noexcept;
+
+  Context& context_;
+  const uint32_t index_;
+  std::unique_ptr<net::Loop> loop_;
+  core::Registry registry_;
+  core::Wheel wheel_;
+  core::BufferPool pool_;
+  WorkerMetrics metrics_;
+  std::vector<Session*> sessions_;
+  std::vector<Session*> dirty_;
+  std::vector<Session*> settling_;
+  core::Request request_;  // keeps its memory between requests
+  core::TimeUs stalled_us_ = 0;
+  core::TimeUs stall_threshold_us_ = core::kNever;
+  uint16_t phase_;
+  uint32_t callback_depth_ = 0;
+  bool alarm_changed_ = false;
+
+  SessionTimer stop_timer_;
+  std::optional<StopOrder> stopping_;
+  std::vector<uint64_t> to_close_;  // in order
+  size_t closed_so_far_ = 0;
+  core::TimeUs stop_began_ = 0;
+  core::TimeUs linger_until_ = core::kNever;
+  StopCounts stop_counts_;
+  std::atomic<uint64_t> refused_elsewhere_{0};  // sends of other threads that found the queue full
+
+  std::mutex gate_;  // guards what follows, and the registry against lookups of other threads
+  std::condition_variable credentials_taken_;
+  std::vector<Command> mailbox_;
+  std::vector<Command> taken_;
+  std::optional<StopOrder> new_stop_;
+  std::shared_ptr<const net::Credentials> new_credentials_;
+  CloseCounts close_counts_;
+  bool awake_ = false;  // a wake is under way
+  bool open_ = false;   // between open() and close()
+};
+
+}  // namespace wsb::server

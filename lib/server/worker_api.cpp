@@ -1,0 +1,361 @@
+// What the application asks of a connection: done at once on the worker's own thread, posted to it from any other.
+#include <algorithm>
+
+#include "server/copy_text.h"
+#include "server/worker.h"
+
+namespace wsb::server {
+
+namespace {
+
+constexpr size_t kKeptCommands = 1024;  // room in an empty mailbox that is kept
+
+using State = core::Connection::State;
+using Result = core::Connection::Result;
+
+uint32_t public_state(const Session& session) noexcept {
+  switch (session.conn.state()) {
+    case State::kHandshake:
+    case State::kOpen:
+      return session.remote_closing.load(std::memory_order_relaxed) ? WSB_STATE_CLOSING : WSB_STATE_OPEN;
+    case State::kDraining:
+    case State::kClosing:
+    case State::kReplying:
+      return WSB_STATE_CLOSING;
+    case State::kEnding:
+    case State::kDead:
+      break;
+  }
+  return WSB_STATE_CLOSED;
+}
+
+bool is_open(const Session& session) noexcept { return public_state(session) == WSB_STATE_OPEN; }
+
+uint64_t since(uint64_t now, uint64_t then) noexcept { return now > then ? now - then : 0; }
+
+}  // namespace
+
+template <typename Outcome, typename Use>
+Outcome Worker::with_session(uint64_t id, Outcome missing, Use&& use) {
+  if (is_own_thread()) {
+    Session* session = find(id);
+    return session != nullptr ? use(*session) : missing;
+  }
+  const std::lock_guard<std::mutex> lock(gate_);
+  Session* session = find(id);
+  return session != nullptr ? use(*session) : missing;
+}
+
+// With the gate held.
+void Worker::post(Command command) {
+  mailbox_.push_back(std::move(command));
+  wake_once();
+}
+
+void Worker::wake_once() noexcept {
+  if (awake_ || !open_) return;
+  awake_ = true;
+  loop_->wake();
+}
+
+int Worker::result_of(Result result) noexcept {
+  switch (result) {
+    case Result::kOk:
+      return WSB_OK;
+    case Result::kClosed:
+      return WSB_E_CLOSED;
+    case Result::kFull:
+      metrics_.queue_refused.add(1);
+      return WSB_E_FULL;
+    case Result::kTooBig:
+      return WSB_E_TOO_BIG;
+    case Result::kNoMemory:
+      break;
+  }
+  return WSB_E_NOMEM;
+}
+
+// ----------------------------------------------------------------------------------------------------------------- sending
+
+int Worker::send(uint64_t id, core::Opcode opcode, const void* data, size_t n) {
+  if (n > context_.config.connection.max_queue_bytes) {
+    return with_session(id, int{WSB_E_CLOSED}, [](Session& session) -> int { return is_open(session) ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
+  }
+  if (!is_own_thread()) {
+    core::BufferRef message(core::Buffer::create_message(opcode, data, n));
+    return message ? send_from_elsewhere(id, std::move(message)) : WSB_E_NOMEM;
+  }
+  Session* session = find(id);
+  if (session == nullptr) return WSB_E_CLOSED;
+  mark_dirty(*session);
+  return sent(session->conn.send(opcode, data, n, *session, loop_->now()));
+}
+
+int Worker::send_message(uint64_t id, core::Buffer* message) {
+  if (!is_own_thread()) return send_from_elsewhere(id, core::BufferRef::share(message));
+  Session* session = find(id);
+  if (session == nullptr) return WSB_E_CLOSED;
+  mark_dirty(*session);
+  return sent(session->conn.send_message(message, *session, loop_->now()));
+}
+
+int Worker::sent(Result result) noexcept {
+  if (result == Result::kOk) metrics_.messages_out.add(1);
+  return result_of(result);
+}
+
+int Worker::send_from_elsewhere(uint64_t id, core::BufferRef message) {
+  const size_t limit = context_.config.connection.max_queue_bytes;
+  const std::lock_guard<std::mutex> lock(gate_);
+  Session* session = find(id);
+  if (session == nullptr || !is_open(*session)) return WSB_E_CLOSED;
+  if (message->payload_size() > limit) return WSB_E_TOO_BIG;
+  // The policies that make room do so on the worker, but what is on its way there is bounded for them too.
+  const uint64_t inflight = session->inflight_bytes.load(std::memory_order_acquire);
+  const bool refuses = context_.config.connection.slow_consumer == WSB_SLOW_REFUSE;
+  const uint64_t waiting = inflight + (refuses ? session->conn.figures().queued_bytes.get() : 0);
+  Command command;
+  command.conn = id;
+  if (waiting != 0 && waiting + message->size > limit) {
+    command.kind = Command::Kind::kOweDrain;
+    post(std::move(command));
+    refused_elsewhere_.fetch_add(1, std::memory_order_relaxed);
+    return WSB_E_FULL;
+  }
+  const size_t size = message->size;
+  command.kind = Command::Kind::kSend;
+  command.buffer = std::move(message);
+  post(std::move(command));
+  session->inflight_bytes.fetch_add(size, std::memory_order_relaxed);
+  return WSB_OK;
+}
+
+int Worker::ping(uint64_t id, const void* data, size_t n) {
+  return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
+    if (is_own_thread()) {
+      mark_dirty(session);
+      return result_of(session.conn.ping(data, n, loop_->now()));
+    }
+    if (!is_open(session)) return WSB_E_CLOSED;
+    Command command;
+    command.kind = Command::Kind::kPing;
+    command.conn = id;
+    if (n != 0) command.text.assign(static_cast<const char*>(data), n);
+    post(std::move(command));
+    return WSB_OK;
+  });
+}
+
+// ----------------------------------------------------------------------------------------------------------------- closing
+
+int Worker::close_connection(uint64_t id, uint32_t code, std::string_view reason) {
+  return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
+    if (is_own_thread()) {
+      mark_dirty(session);
+      return result_of(session.conn.close(code, reason, WSB_CAUSE_LOCAL_CLOSE, loop_->now()));
+    }
+    if (!is_open(session)) return WSB_E_CLOSED;
+    Command command;
+    command.kind = Command::Kind::kClose;
+    command.conn = id;
+    command.code = code;
+    command.text = reason;
+    post(std::move(command));
+    session.remote_closing.store(true, std::memory_order_relaxed);
+    return WSB_OK;
+  });
+}
+
+int Worker::abort_connection(uint64_t id) {
+  return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
+    if (session.conn.state() == State::kDead) return WSB_E_CLOSED;
+    if (is_own_thread()) {
+      mark_dirty(session);
+      const CallbackScope later;  // the end is told after the call that ordered it
+      session.conn.abort(WSB_CAUSE_LOCAL_CLOSE, session);
+      return WSB_OK;
+    }
+    if (session.remote_aborting) return WSB_E_CLOSED;
+    Command command;
+    command.kind = Command::Kind::kAbort;
+    command.conn = id;
+    post(std::move(command));
+    session.remote_closing.store(true, std::memory_order_relaxed);
+    session.remote_aborting = true;
+    return WSB_OK;
+  });
+}
+
+int Worker::order(uint64_t id, Command::Kind kind, const core::HeartbeatSettings* heartbeat) {
+  return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
+    if (public_state(session) == WSB_STATE_CLOSED) return WSB_E_CLOSED;
+    Command command;
+    command.kind = kind;
+    command.conn = id;
+    if (heartbeat != nullptr) command.heartbeat = *heartbeat;
+    if (is_own_thread()) {
+      apply(session, command);
+    } else {
+      post(std::move(command));
+    }
+    return WSB_OK;
+  });
+}
+
+void Worker::events_released(uint64_t id, uint32_t events, uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(gate_);
+  Session* session = find(id);
+  if (session == nullptr) return;
+  QueueAccount& account = session->queue;
+  account.events.fetch_sub(events);
+  account.bytes.fetch_sub(bytes);
+  if (!account.blocked.load() || !account.is_low(context_.config)) return;
+  Command command;
+  command.kind = Command::Kind::kEventsReleased;
+  command.conn = id;
+  post(std::move(command));
+}
+
+// ---------------------------------------------------------------------------------------------------------------- questions
+
+int64_t Worker::buffered_amount(uint64_t id) {
+  return with_session(id, int64_t{WSB_E_CLOSED}, [](Session& session) {
+    return static_cast<int64_t>(session.conn.figures().queued_bytes.get() + session.inflight_bytes.load(std::memory_order_relaxed));
+  });
+}
+
+int Worker::set_user(uint64_t id, void* user) {
+  return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
+    session.user.store(user, std::memory_order_relaxed);
+    return WSB_OK;
+  });
+}
+
+void* Worker::user(uint64_t id) {
+  return with_session(id, static_cast<void*>(nullptr),
+                      [](Session& session) { return session.user.load(std::memory_order_relaxed); });
+}
+
+int64_t Worker::text(uint64_t id, uint32_t which, char* buffer, size_t capacity) {
+  return with_session(id, int64_t{WSB_E_CLOSED}, [&](Session& session) {
+    return copy_text(session.text(which), buffer, capacity);
+  });
+}
+
+int Worker::info(uint64_t id, wsb_conn_info& out) {
+  const core::TimeUs now = net::Loop::clock();
+  return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
+    const core::Connection::Figures& figures = session.conn.figures();
+    const core::Heartbeat::Figures& heartbeat = session.conn.heartbeat_figures();
+    out.conn = id;
+    out.state = public_state(session);
+    out.worker = index_;
+    out.authenticated = figures.authenticated.get();
+    out.paused = figures.paused.get();
+    out.tls = session.tls ? 1 : 0;
+    out.deflate = session.conn.deflate() != nullptr ? 1 : 0;
+    out.peer_port = session.peer_port;
+    out.heartbeat_interval_ms = heartbeat.interval_ms.get() != 0 ? heartbeat.interval_ms.get() : WSB_OFF;
+    out.heartbeat_timeout_ms = heartbeat.timeout_ms.get();
+    out.heartbeat_waiting = heartbeat.waiting.get();
+    out.open_us = since(now, figures.opened_at.get());
+    out.idle_in_us = since(now, figures.heard_at.get());
+    out.idle_message_us = since(now, figures.message_at.get());
+    out.bytes_in = figures.bytes_in.get();
+    out.bytes_out = figures.bytes_out.get();
+    out.messages_in = figures.messages_in.get();
+    out.messages_out = figures.messages_out.get();
+    out.buffered_bytes = figures.queued_bytes.get() + session.inflight_bytes.load(std::memory_order_relaxed);
+    out.pings_sent = heartbeat.pings_sent.get();
+    out.pongs_received = heartbeat.pongs_received.get();
+    out.rtt_last_us = heartbeat.rtt_last_us.get();
+    out.rtt_smoothed_us = heartbeat.rtt_smoothed_us.get();
+    out.rtt_min_us = heartbeat.rtt_min_us.get();
+    return WSB_OK;
+  });
+}
+
+void Worker::list_connections(std::vector<uint64_t>& out) {
+  const std::lock_guard<std::mutex> lock(gate_);
+  out.reserve(out.size() + registry_.size());
+  registry_.for_each([&](uint64_t id, void*) { out.push_back(id); });
+}
+
+void Worker::add_metrics(MetricsSum& sum) {
+  sum.add(metrics_, net::Loop::clock());
+  sum.totals.queue_refused += refused_elsewhere_.load(std::memory_order_relaxed);
+  const std::lock_guard<std::mutex> lock(gate_);
+  for (const auto& [key, count] : close_counts_) sum.closes[key] += count;
+}
+
+// ----------------------------------------------------------------------------------------------------------------- mailbox
+
+void Worker::on_wake() {
+  std::optional<StopOrder> stop;
+  std::shared_ptr<const net::Credentials> credentials;
+  {
+    const std::lock_guard<std::mutex> lock(gate_);
+    awake_ = false;
+    taken_.swap(mailbox_);
+    stop.swap(new_stop_);
+    credentials = std::move(new_credentials_);
+    new_credentials_.reset();
+    if (credentials) loop_->use_credentials(*credentials);
+  }
+  if (credentials) credentials_taken_.notify_all();
+  for (Command& command : taken_) {
+    Session* session = find(command.conn);
+    if (session != nullptr) {
+      guarded(*session, [&] { apply(*session, command); });
+    } else if (command.kind == Command::Kind::kSend) {
+      metrics_.messages_dropped.add(1);
+    }
+  }
+  taken_.clear();
+  if (taken_.capacity() > kKeptCommands) taken_.shrink_to_fit();
+  if (stop) begin_stop(*stop);
+}
+
+void Worker::apply(Session& session, Command& command) {
+  mark_dirty(session);
+  core::Connection& conn = session.conn;
+  switch (command.kind) {
+    case Command::Kind::kSend: {
+      const size_t size = command.buffer->size;
+      (void)sent(conn.send_accepted(std::move(command.buffer), session, loop_->now()));
+      session.inflight_bytes.fetch_sub(size, std::memory_order_release);
+      return;
+    }
+    case Command::Kind::kOweDrain:
+      conn.owe_drain(session);
+      return;
+    case Command::Kind::kPing:
+      (void)result_of(conn.ping(command.text.data(), command.text.size(), loop_->now()));
+      return;
+    case Command::Kind::kClose:
+      (void)conn.close(command.code, command.text, WSB_CAUSE_LOCAL_CLOSE, loop_->now());
+      return;
+    case Command::Kind::kAbort:
+      conn.abort(WSB_CAUSE_LOCAL_CLOSE, session);
+      return;
+    case Command::Kind::kPause:
+      conn.pause();
+      return;
+    case Command::Kind::kResume:
+      conn.resume();
+      return;
+    case Command::Kind::kHeartbeat:
+      heed_heartbeat(command.heartbeat);
+      conn.set_heartbeat(command.heartbeat, next_phase(), loop_->now());
+      return;
+    case Command::Kind::kAuthenticate:
+      conn.set_authenticated();
+      return;
+    case Command::Kind::kEventsReleased:
+      session.queue.blocked.store(false);
+      conn.set_queue_blocked(false);
+      return;
+  }
+}
+
+}  // namespace wsb::server

@@ -1,0 +1,147 @@
+#!/bin/bash
+# Builds what the suites need, runs them at most two at once, and ends with one line: "N passed, N failed".
+# Arguments choose suites by name ("capi" is capi, capi-asan and capi-tsan); without arguments all run.
+# Results (log, exit code, JUnit XML of every program) stay in build/results.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+root=$PWD
+results=$root/build/results
+python=/usr/bin/python3
+export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+export ASAN_OPTIONS=halt_on_error=1:exitcode=99:detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:exitcode=66:second_deadlock_stack=1
+[ -f tests/tsan.supp ] && TSAN_OPTIONS+=:suppressions=$root/tests/tsan.supp
+
+# Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
+together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server conformance conformance-asan clients"
+alone="faults"
+
+# ------------------------------------------------------------------------------------------------------------------ running
+
+# run SUITE PROGRAM KIND LIMIT COMMAND...: KIND junit (the program writes XML into its $out) or plain (its exit code is the result).
+run() {
+  local suite=$1 program=$2 kind=$3 limit=$4 status
+  shift 4
+  local out=$results/$suite/$program
+  mkdir -p "$out"
+  echo "$kind" >"$out/kind"
+  SECONDS=0
+  CMOCKA_XML_FILE=$out/%g.xml GTEST_OUTPUT=xml:$out/gtest.xml \
+    timeout --kill-after=15 "$limit" "$@" >"$out/log" 2>&1 </dev/null
+  status=$?
+  echo $SECONDS >"$out/seconds"
+  echo $status >"$out/status"
+  return $status
+}
+
+# programs SUITE TREE FOLDER EXTENSION LIMIT [PREFIX...]: every test program of a folder, built in a tree.
+programs() {
+  local suite=$1 tree=$2 folder=$3 extension=$4 limit=$5 source name
+  shift 5
+  for source in "tests/$folder"/*_test."$extension"; do
+    name=$(basename "$source" ".$extension")
+    CMOCKA_MESSAGE_OUTPUT=xml run "$suite" "$name" junit "$limit" "$@" "$root/build/$tree/tests/$folder/$name"
+  done
+}
+
+# python_suite SUITE TREE FOLDER LIMIT: a folder of pytest files against the programs of a tree.
+python_suite() {
+  local suite=$1 tree=$2 folder=$3 limit=$4
+  WSBEAT_SERVER=$root/build/$tree/bin/wsbeat-server WSBEAT_LIBDIR=$root/build/$tree/lib WSBEAT_BUILD=$root/build/$tree \
+    run "$suite" pytest junit "$limit" $python -m pytest -q -p no:cacheprovider -o junit_family=xunit2 --timeout=120 \
+    --junitxml="$results/$suite/pytest/pytest.xml" "tests/$folder"
+}
+
+# ------------------------------------------------------------------------------------------------------------------- suites
+
+trees_of() {
+  case $1 in
+    *-asan) echo asan ;;
+    *-tsan) echo tsan ;;
+    fuzz) echo fuzz ;;
+    checks) ;;
+    *) echo dev ;;
+  esac
+}
+
+suite_checks() {
+  run checks clang-format plain 120 scripts/lint.sh format
+  run checks clang-tidy plain 600 scripts/lint.sh tidy
+  python_suite checks dev checks 120
+}
+suite_docs() { python_suite docs dev docs 180; }
+suite_consumer() { python_suite consumer dev consumer 600; }
+suite_core() { programs core dev core cpp 120; }
+suite_core_asan() { programs core-asan asan core cpp 300; }
+suite_capi() { programs capi dev capi c 240; }
+suite_capi_asan() { programs capi-asan asan capi c 400; }
+# The thread sanitizer needs the address space where it expects it.
+suite_capi_tsan() { programs capi-tsan tsan capi c 600 setarch -R; }
+suite_abi() { python_suite abi dev abi 300; }
+suite_server() { python_suite server dev server 400; }
+suite_conformance() { python_suite conformance dev conformance 400; }
+suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
+suite_clients() { python_suite clients dev clients 300; }
+suite_faults() { python_suite faults dev faults 600; }
+suite_fuzz() {
+  local source
+  for source in tests/fuzz/fuzz_*.cpp; do
+    run fuzz "$(basename "$source" .cpp)" plain 120 scripts/fuzz.sh 8 "$(basename "$source" .cpp)"
+  done
+}
+
+# -------------------------------------------------------------------------------------------------------------------- order
+
+together=" $together " alone=" $alone "
+chosen=""
+if [ $# = 0 ]; then
+  chosen="$together$alone"
+else
+  for name in "$@"; do
+    matching=""
+    for suite in $together $alone; do
+      case $suite in "$name" | "$name"-asan | "$name"-tsan) matching+=" $suite" ;; esac
+    done
+    [ -n "$matching" ] || {
+      echo "test.sh: no suite \"$name\"; there are:$together$alone" >&2
+      exit 2
+    }
+    chosen+="$matching"
+  done
+fi
+
+rm -rf "$results"
+mkdir -p "$results"
+started=$(date +%s)
+say() { printf '[%4d s] %s\n' $(($(date +%s) - started)) "$*"; }
+
+wanted=$(for suite in $chosen; do trees_of "$suite"; done)
+trees=$(for tree in dev asan tsan fuzz; do [[ " "${wanted//$'\n'/ }" " != *" $tree "* ]] || echo $tree; done)
+declare -A targets=([dev]="" [asan]="all" [tsan]="capi_tests" [fuzz]="fuzzers")
+for tree in $trees; do
+  say "building $tree"
+  TARGETS=${targets[$tree]} run build "$tree" plain 1200 scripts/build.sh "$tree" || say "building $tree FAILED"
+done
+
+one_suite() {
+  "suite_${1//-/_}"
+  say "$1 done"
+}
+for suite in $chosen; do
+  [[ $together == *" $suite "* ]] || continue
+  while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+  say "$suite"
+  one_suite "$suite" &
+done
+wait
+for suite in $chosen; do
+  [[ $alone == *" $suite "* ]] || continue
+  say "$suite"
+  one_suite "$suite"
+done
+
+say "all done"
+# shellcheck disable=SC2086 # lists
+exec $python scripts/summarize.py "$results" ${trees:+build} $chosen

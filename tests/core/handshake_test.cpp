@@ -1,0 +1,453 @@
+// The opening handshake judged (RFC 6455, 4.2), origins, and the answers written.
+#include "core/handshake.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "wsbeat/wsbeat.h"
+
+namespace {
+
+using namespace std::string_literals;
+using namespace std::string_view_literals;
+using wsb::core::Handshake;
+using wsb::core::HandshakeConfig;
+using wsb::core::HeaderList;
+using wsb::core::matches_pattern;
+using wsb::core::origin_allowed;
+using wsb::core::Refusal;
+using wsb::core::Request;
+
+constexpr const char* kSampleKey = "dGhlIHNhbXBsZSBub25jZQ==";         // RFC 6455, 1.3
+constexpr const char* kSampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // the same
+
+// A correct handshake, to be made wrong in one point.
+class Client {
+ public:
+  std::string request_line = "GET /chat HTTP/1.1";
+
+  Client& set(const std::string& name, const std::string& value) {
+    for (auto& header : headers_) {
+      if (header.first == name) {
+        header.second = value;
+        return *this;
+      }
+    }
+    return add(name, value);
+  }
+  Client& add(const std::string& name, const std::string& value) {
+    headers_.emplace_back(name, value);
+    return *this;
+  }
+  Client& remove(const std::string& name) {
+    headers_.erase(std::remove_if(headers_.begin(), headers_.end(), [&](const auto& h) { return h.first == name; }),
+                   headers_.end());
+    return *this;
+  }
+  std::string head() const {
+    std::string head = request_line + "\r\n";
+    for (const auto& [name, value] : headers_) head += name + ": " + value + "\r\n";
+    return head + "\r\n";
+  }
+
+ private:
+  HeaderList headers_ = {{"Host", "server.example.com"},
+                         {"Upgrade", "websocket"},
+                         {"Connection", "Upgrade"},
+                         {"Sec-WebSocket-Key", kSampleKey},
+                         {"Sec-WebSocket-Version", "13"}};
+};
+
+struct Outcome {
+  bool accepted = false;
+  Handshake handshake;
+  Refusal refusal;
+};
+
+Outcome judge(const Client& client, const HandshakeConfig& config = {}) {
+  const std::string head = client.head();
+  Request request;
+  size_t head_bytes = 0;
+  const char* text = "";
+  EXPECT_EQ(wsb::core::parse_request(head, head.size(), request, head_bytes, text), wsb::core::RequestResult::kOk)
+      << text;
+  Outcome outcome;
+  outcome.accepted = judge_handshake(request, config, outcome.handshake, outcome.refusal);
+  return outcome;
+}
+
+void expect_refused(const Client& client, uint32_t status, uint32_t refusal, const HandshakeConfig& config = {}) {
+  const Outcome outcome = judge(client, config);
+  EXPECT_FALSE(outcome.accepted) << client.head();
+  EXPECT_EQ(outcome.refusal.status, status) << client.head();
+  EXPECT_EQ(outcome.refusal.refusal, refusal) << client.head();
+  EXPECT_FALSE(outcome.refusal.body.empty());
+  EXPECT_EQ(outcome.refusal.body.find('\n'), std::string::npos);
+}
+
+void expect_bad_request(const Client& client) {
+  expect_refused(client, 400, WSB_REFUSAL_BAD_REQUEST);
+}
+
+TEST(HandshakeJudge, AcceptsTheSampleOfTheRfc) {
+  const Outcome outcome =
+      judge(Client().set("Origin", "http://server.example.com").set("Sec-WebSocket-Protocol", "chat, superchat"),
+            {{"superchat"}, false, {}, {}});
+  ASSERT_TRUE(outcome.accepted);
+  EXPECT_EQ(outcome.handshake.accept, kSampleAccept);
+  EXPECT_EQ(outcome.handshake.subprotocol, "superchat");
+  EXPECT_FALSE(outcome.handshake.deflate.agreed);
+  EXPECT_EQ(outcome.handshake.deflate_response, "");
+}
+
+TEST(HandshakeJudge, AcceptForKey) {
+  EXPECT_EQ(wsb::core::accept_for_key(kSampleKey), kSampleAccept);
+  EXPECT_EQ(wsb::core::accept_for_key("x3JJHMbDL1EzLkh9GBhXDw=="), "HSmrc0sMlYUkAGmm5OPpG2HaGWk=");
+}
+
+TEST(HandshakeJudge, MethodIsGet) {
+  Client client;
+  for (const char* method : {"POST", "HEAD", "get", "OPTIONS"}) {
+    client.request_line = method + " / HTTP/1.1"s;
+    expect_refused(client, 405, WSB_REFUSAL_BAD_REQUEST);
+    EXPECT_EQ(judge(client).refusal.headers, (HeaderList{{"Allow", "GET"}}));
+  }
+}
+
+TEST(HandshakeJudge, VersionOfHttpIsOneOne) {
+  Client client;
+  client.request_line = "GET / HTTP/1.0";
+  expect_refused(client, 505, WSB_REFUSAL_BAD_REQUEST);
+}
+
+TEST(HandshakeJudge, HostMayNotBeEmpty) {
+  expect_bad_request(Client().set("Host", ""));
+  Client absolute;
+  absolute.set("Host", "").request_line = "GET ws://server.example.com/ HTTP/1.1";
+  EXPECT_TRUE(judge(absolute).accepted);
+}
+
+TEST(HandshakeJudge, UpgradeAndConnectionTokens) {
+  EXPECT_TRUE(judge(Client().set("Upgrade", "WebSocket").set("Connection", "keep-alive, upgrade")).accepted);
+  EXPECT_TRUE(judge(Client().set("Upgrade", "h2c").add("Upgrade", "websocket")).accepted);
+  EXPECT_TRUE(judge(Client().set("Connection", "x").add("Connection", "UPGRADE")).accepted);
+  expect_bad_request(Client().remove("Upgrade"));
+  expect_bad_request(Client().set("Upgrade", "websockets"));
+  expect_bad_request(Client().set("Upgrade", "websocket/13"));
+  expect_bad_request(Client().set("Upgrade", ""));
+  expect_bad_request(Client().remove("Connection"));
+  expect_bad_request(Client().set("Connection", "keep-alive"));
+  expect_bad_request(Client().set("Connection", "Upgrade2"));
+}
+
+TEST(HandshakeJudge, WantsWebSocket) {
+  Request request;
+  EXPECT_FALSE(wsb::core::wants_websocket(request));
+  request.headers.push_back({"upgrade", "h2c, WEBSOCKET"});
+  EXPECT_TRUE(wsb::core::wants_websocket(request));
+}
+
+TEST(HandshakeJudge, WebSocketVersionIsThirteen) {
+  expect_bad_request(Client().remove("Sec-WebSocket-Version"));
+  for (const char* version : {"8", "14", "", "013", "13, 8", "thirteen"}) {
+    const Client client = Client().set("Sec-WebSocket-Version", version);
+    expect_refused(client, 426, WSB_REFUSAL_VERSION);
+    EXPECT_EQ(judge(client).refusal.headers, (HeaderList{{"Sec-WebSocket-Version", "13"}}));
+  }
+}
+
+TEST(HandshakeJudge, KeyIsSixteenBytes) {
+  expect_bad_request(Client().remove("Sec-WebSocket-Key"));
+  for (const char* key : {"", "abc", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ",
+                          "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBsZSBub25jZTE=", "dGhlIHNhbXBsZSBub25jZTEy",
+                          "dGhlIHNhbXBsZSBub25jZQ==, x", "dGhlIHNhbXBsZS*ub25jZQ==", "dGhlIHNhbXBsZS-ub25jZQ==",
+                          "dGhlIHNhbXBs==Bub25jZQ==", "SGVsbG8sIHdvcmxkIQ==", "dGhlIHNh bXBsZSBub25jZQ="}) {
+    expect_bad_request(Client().set("Sec-WebSocket-Key", key));
+  }
+  // The four spare bits are not zero: it still decodes to 16 bytes.
+  EXPECT_TRUE(judge(Client().set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZf==")).accepted);
+}
+
+TEST(HandshakeJudge, SubprotocolListIsWellFormed) {
+  for (const char* list : {"", ",", "a b", "a/b", "a, b@c", "a;q=1", "\"a\"", "a, b, a", "\xC3\xA9"}) {
+    expect_bad_request(Client().set("Sec-WebSocket-Protocol", list));
+  }
+  expect_bad_request(Client().set("Sec-WebSocket-Protocol", "a").add("Sec-WebSocket-Protocol", "b, a"));
+  const Outcome outcome = judge(Client().set("Sec-WebSocket-Protocol", "b ,, A,").add("sec-websocket-protocol", "a"));
+  ASSERT_TRUE(outcome.accepted);
+  EXPECT_EQ(outcome.handshake.offered, (std::vector<std::string>{"b", "A", "a"}));
+}
+
+TEST(HandshakeJudge, SubprotocolByTheServersPreference) {
+  HandshakeConfig config;
+  config.subprotocols = {"v2.0", "v1.5"};
+  EXPECT_EQ(judge(Client().set("Sec-WebSocket-Protocol", "v1.5, v2.0"), config).handshake.subprotocol, "v2.0");
+  EXPECT_EQ(judge(Client().set("Sec-WebSocket-Protocol", "v1.5"), config).handshake.subprotocol, "v1.5");
+  EXPECT_EQ(judge(Client().set("Sec-WebSocket-Protocol", "V2.0"), config).handshake.subprotocol, "");
+  const Outcome none = judge(Client(), config);
+  EXPECT_TRUE(none.accepted);
+  EXPECT_EQ(none.handshake.subprotocol, "");
+  EXPECT_TRUE(none.handshake.offered.empty());
+}
+
+TEST(HandshakeJudge, SubprotocolRequired) {
+  HandshakeConfig config;
+  config.subprotocols = {"v2.0", "v1.5"};
+  config.require_subprotocol = true;
+  EXPECT_TRUE(judge(Client().set("Sec-WebSocket-Protocol", "x, v1.5"), config).accepted);
+  for (const Client& client : {Client(), Client().set("Sec-WebSocket-Protocol", "x")}) {
+    expect_refused(client, 400, WSB_REFUSAL_SUBPROTOCOL, config);
+    const Refusal refusal = judge(client, config).refusal;
+    EXPECT_EQ(refusal.headers, (HeaderList{{"Sec-WebSocket-Protocol", "v2.0, v1.5"}}));
+    EXPECT_NE(refusal.body.find("v2.0, v1.5"), std::string::npos);
+  }
+}
+
+TEST(HandshakeJudge, ManySubprotocolsAreJudgedFast) {
+  std::string list = "p0";
+  for (int i = 1; i < 100000; ++i) list += ",p" + std::to_string(i);
+  EXPECT_EQ(judge(Client().set("Sec-WebSocket-Protocol", list)).handshake.offered.size(), 100000U);
+  expect_bad_request(Client().set("Sec-WebSocket-Protocol", list + ",p7"));
+}
+
+TEST(HandshakeJudge, Extensions) {
+  HandshakeConfig config;
+  config.deflate.enabled = true;
+  const Outcome agreed = judge(Client().set("Sec-WebSocket-Extensions", "permessage-deflate"), config);
+  ASSERT_TRUE(agreed.accepted);
+  EXPECT_TRUE(agreed.handshake.deflate.agreed);
+  EXPECT_EQ(agreed.handshake.deflate_response.rfind("permessage-deflate", 0), 0U);
+  const Outcome second =
+      judge(Client().set("Sec-WebSocket-Extensions", "x-other").add("Sec-WebSocket-Extensions", "permessage-deflate"),
+            config);
+  EXPECT_TRUE(second.handshake.deflate.agreed);
+  const Outcome off = judge(Client().set("Sec-WebSocket-Extensions", "permessage-deflate"));
+  EXPECT_TRUE(off.accepted);
+  EXPECT_FALSE(off.handshake.deflate.agreed);
+  EXPECT_EQ(off.handshake.deflate_response, "");
+  expect_bad_request(Client().set("Sec-WebSocket-Extensions", "permessage-deflate; =10"));
+  expect_bad_request(Client().set("Sec-WebSocket-Extensions", "a").add("Sec-WebSocket-Extensions", "b c"));
+}
+
+TEST(HandshakeJudge, NoBody) {
+  EXPECT_TRUE(judge(Client().set("Content-Length", "0")).accepted);
+  EXPECT_TRUE(judge(Client().set("Content-Length", "00")).accepted);
+  expect_bad_request(Client().set("Content-Length", "1"));
+  expect_bad_request(Client().set("Content-Length", "10"));
+  expect_bad_request(Client().set("Transfer-Encoding", "chunked"));
+}
+
+TEST(HandshakeJudge, Origin) {
+  EXPECT_TRUE(judge(Client()).accepted);
+  EXPECT_TRUE(judge(Client().set("Origin", "https://server.example.com")).accepted);
+  expect_refused(Client().set("Origin", "https://other.example.com"), 403, WSB_REFUSAL_ORIGIN);
+  expect_refused(Client().set("Origin", ""), 403, WSB_REFUSAL_ORIGIN);
+  HandshakeConfig config;
+  config.origins = {"https://*.example.com"};
+  EXPECT_TRUE(judge(Client().set("Origin", "https://other.example.com"), config).accepted);
+}
+
+TEST(HandshakeJudge, OriginComparesWithTheHostOfAnAbsoluteTarget) {
+  Client client;
+  client.set("Host", "decoy.example").request_line = "GET http://real.example/ HTTP/1.1";
+  EXPECT_TRUE(judge(client.set("Origin", "http://real.example")).accepted);
+  expect_refused(client.set("Origin", "http://decoy.example"), 403, WSB_REFUSAL_ORIGIN);
+}
+
+TEST(HandshakeJudge, OrderOfChecks) {
+  HandshakeConfig config;
+  config.subprotocols = {"v1"};
+  config.require_subprotocol = true;
+  Client client;
+  client.request_line = "POST / HTTP/1.0";
+  client.set("Host", "").set("Upgrade", "x").set("Sec-WebSocket-Version", "8").set("Sec-WebSocket-Key", "x");
+  client.set("Sec-WebSocket-Protocol", ",").set("Content-Length", "5").set("Origin", "https://evil.example");
+  expect_refused(client, 405, WSB_REFUSAL_BAD_REQUEST, config);
+  client.request_line = "GET / HTTP/1.0";
+  expect_refused(client, 505, WSB_REFUSAL_BAD_REQUEST, config);
+  client.request_line = "GET / HTTP/1.1";
+  expect_refused(client, 400, WSB_REFUSAL_BAD_REQUEST, config);
+  client.set("Host", "h").set("Upgrade", "websocket");
+  expect_refused(client, 426, WSB_REFUSAL_VERSION, config);
+  client.set("Sec-WebSocket-Version", "13");
+  EXPECT_NE(judge(client, config).refusal.body.find("Key"), std::string::npos);
+  client.set("Sec-WebSocket-Key", kSampleKey);
+  EXPECT_NE(judge(client, config).refusal.body.find("Protocol"), std::string::npos);
+  client.set("Sec-WebSocket-Protocol", "x");
+  EXPECT_NE(judge(client, config).refusal.body.find("body"), std::string::npos);
+  client.remove("Content-Length");
+  expect_refused(client, 403, WSB_REFUSAL_ORIGIN, config);
+  client.remove("Origin");
+  expect_refused(client, 400, WSB_REFUSAL_SUBPROTOCOL, config);
+}
+
+TEST(HandshakeJudge, LeftoversOfAnEarlierCallAreGone) {
+  const std::string head = Client().head();
+  Request request;
+  size_t head_bytes = 0;
+  const char* text = "";
+  ASSERT_EQ(wsb::core::parse_request(head, head.size(), request, head_bytes, text), wsb::core::RequestResult::kOk);
+  Handshake handshake;
+  handshake.subprotocol = "old";
+  handshake.offered = {"old"};
+  handshake.deflate_response = "old";
+  Refusal refusal;
+  ASSERT_TRUE(judge_handshake(request, {}, handshake, refusal));
+  EXPECT_EQ(handshake.subprotocol, "");
+  EXPECT_TRUE(handshake.offered.empty());
+  EXPECT_EQ(handshake.deflate_response, "");
+}
+
+TEST(Origins, SameHost) {
+  EXPECT_TRUE(origin_allowed("http://a.example", "a.example", {}));
+  EXPECT_TRUE(origin_allowed("HTTPS://A.Example", "a.eXample", {}));
+  EXPECT_TRUE(origin_allowed("http://a.example:9001", "a.example:9001", {}));
+  EXPECT_TRUE(origin_allowed("http://[::1]:9001", "[::1]:9001", {}));
+  EXPECT_FALSE(origin_allowed("http://b.example", "a.example", {}));
+  EXPECT_FALSE(origin_allowed("http://a.example.evil", "a.example", {}));
+  EXPECT_FALSE(origin_allowed("http://evil.a.example", "a.example", {}));
+  EXPECT_FALSE(origin_allowed("http://a.example:9002", "a.example:9001", {}));
+  EXPECT_FALSE(origin_allowed("http://a.example", "a.example:9001", {}));
+  EXPECT_FALSE(origin_allowed("http://a.example", "", {}));
+}
+
+TEST(Origins, DefaultPortsAreAbsentPorts) {
+  EXPECT_TRUE(origin_allowed("http://a.example", "a.example:80", {}));
+  EXPECT_TRUE(origin_allowed("https://a.example", "a.example:443", {}));
+  EXPECT_TRUE(origin_allowed("https://a.example:443", "a.example", {}));
+  EXPECT_TRUE(origin_allowed("http://a.example:80", "a.example", {}));
+  EXPECT_TRUE(origin_allowed("https://a.example", "a.example:", {}));
+}
+
+TEST(Origins, OtherSchemesAndNullNeedAPattern) {
+  EXPECT_FALSE(origin_allowed("null", "null", {}));
+  EXPECT_TRUE(origin_allowed("null", "a.example", {"null"}));
+  EXPECT_FALSE(origin_allowed("app://a.example", "a.example", {}));
+  EXPECT_TRUE(origin_allowed("app://a.example", "a.example", {"app://*"}));
+  EXPECT_TRUE(origin_allowed("file://", "a.example", {"file://"}));
+}
+
+TEST(Origins, Patterns) {
+  const std::vector<std::string> patterns = {"https://app.example", "https://*.example.org"};
+  EXPECT_TRUE(origin_allowed("https://app.example", "h", patterns));
+  EXPECT_TRUE(origin_allowed("https://APP.example", "h", patterns));
+  EXPECT_TRUE(origin_allowed("https://x.y.example.org", "h", patterns));
+  EXPECT_FALSE(origin_allowed("http://app.example", "h", patterns));
+  EXPECT_FALSE(origin_allowed("https://example.org", "h", patterns));
+  EXPECT_FALSE(origin_allowed("https://x.example.org.evil", "h", patterns));
+  EXPECT_FALSE(origin_allowed("https://app.example:8443", "h", patterns));
+  EXPECT_FALSE(origin_allowed("null", "h", patterns));
+}
+
+TEST(Origins, OnlyTheStarAllowsWhatIsNoOrigin) {
+  for (const char* origin :
+       {"", "https://evil.example https://x.example.org", "https://evil.example/.example.org",
+        "https://evil.example?.example.org", "https://user@x.example.org", "x.example.org",
+        "https://evil.example\\.example.org", "://x.example.org", "https://evil.example,x.example.org"}) {
+    EXPECT_FALSE(origin_allowed(origin, "h", {"https://*.example.org", "*.example.org", "https://*", ""})) << origin;
+    EXPECT_TRUE(origin_allowed(origin, "h", {"*"})) << origin;
+  }
+  EXPECT_FALSE(origin_allowed("http://h/", "h", {}));
+  EXPECT_FALSE(origin_allowed("http://user@h", "h", {}));
+}
+
+TEST(Patterns, Stars) {
+  EXPECT_TRUE(matches_pattern("", ""));
+  EXPECT_TRUE(matches_pattern("", "*"));
+  EXPECT_TRUE(matches_pattern("abc", "***"));
+  EXPECT_TRUE(matches_pattern("abc", "A*C"));
+  EXPECT_TRUE(matches_pattern("ac", "a*c"));
+  EXPECT_TRUE(matches_pattern("aXbXc", "*X*X*"));
+  EXPECT_TRUE(matches_pattern("mississippi", "m*issip*i"));
+  EXPECT_FALSE(matches_pattern("abc", ""));
+  EXPECT_FALSE(matches_pattern("", "a"));
+  EXPECT_FALSE(matches_pattern("abc", "ab"));
+  EXPECT_FALSE(matches_pattern("abc", "abcd"));
+  EXPECT_FALSE(matches_pattern("abc", "a*d"));
+  EXPECT_FALSE(matches_pattern("abc", "a?c"));
+  EXPECT_FALSE(matches_pattern("abc", "a.c"));
+}
+
+TEST(Patterns, ManyStarsEndSoon) {
+  std::string pattern;
+  for (int i = 0; i < 50; ++i) pattern += "a*";
+  EXPECT_FALSE(matches_pattern(std::string(10000, 'a') + "b", pattern + "c"));
+}
+
+TEST(HttpAnswers, SwitchingProtocols) {
+  Handshake handshake;
+  handshake.accept = kSampleAccept;
+  EXPECT_EQ(wsb::core::build_switching_protocols(handshake, {}),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+  handshake.subprotocol = "v2.0";
+  handshake.deflate_response = "permessage-deflate";
+  EXPECT_EQ(wsb::core::build_switching_protocols(handshake, {{"Set-Cookie", "a=1"}, {"Set-Cookie", "b=2"}}),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: v2.0\r\n"
+            "Sec-WebSocket-Extensions: permessage-deflate\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n");
+}
+
+TEST(HttpAnswers, WholeResponse) {
+  EXPECT_EQ(wsb::core::build_response(404, "text/plain", "gone\0!"sv, {{"X-A", "1"}}, false),
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 6\r\nConnection: close\r\n"
+            "X-A: 1\r\n\r\ngone\0!"s);
+  EXPECT_EQ(wsb::core::build_response(200, "", "", {}, false),
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+TEST(HttpAnswers, HeadHasTheLengthAndNoBody) {
+  EXPECT_EQ(wsb::core::build_response(200, "text/plain", "hello", {}, true),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\n");
+}
+
+TEST(HttpAnswers, UpgradeRequiredSaysToWhat) {
+  EXPECT_EQ(wsb::core::build_response(426, "", "", {{"Sec-WebSocket-Version", "13"}}, false),
+            "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n\r\n");
+}
+
+TEST(HttpAnswers, StatusesWithoutContent) {
+  for (const uint32_t status : {204U, 304U}) {
+    const std::string answer = wsb::core::build_response(status, "text/plain", "body", {}, false);
+    EXPECT_EQ(answer.find("Content-"), std::string::npos);
+    EXPECT_EQ(answer.substr(answer.size() - 4), "\r\n\r\n");
+  }
+  EXPECT_EQ(wsb::core::build_response(205, "text/plain", "body", {}, false),
+            "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+TEST(HttpAnswers, StatusTexts) {
+  EXPECT_EQ(wsb::core::status_text(101), "Switching Protocols");
+  EXPECT_EQ(wsb::core::status_text(200), "OK");
+  EXPECT_EQ(wsb::core::status_text(401), "Unauthorized");
+  EXPECT_EQ(wsb::core::status_text(426), "Upgrade Required");
+  EXPECT_EQ(wsb::core::status_text(428), "Precondition Required");
+  EXPECT_EQ(wsb::core::status_text(429), "Too Many Requests");
+  EXPECT_EQ(wsb::core::status_text(431), "Request Header Fields Too Large");
+  EXPECT_EQ(wsb::core::status_text(503), "Service Unavailable");
+  EXPECT_EQ(wsb::core::status_text(511), "Network Authentication Required");
+  for (const uint32_t status : {0U, 199U, 306U, 418U, 499U, 599U, 1000U}) {
+    EXPECT_EQ(wsb::core::status_text(status), "Unknown") << status;
+  }
+}
+
+TEST(HttpAnswers, HeadersThatApplicationsMayAdd) {
+  EXPECT_TRUE(wsb::core::may_add_header("X-Server", "a b; c=\"d\""));
+  EXPECT_TRUE(wsb::core::may_add_header("Set-Cookie", ""));
+  EXPECT_TRUE(wsb::core::may_add_header("WWW-Authenticate", "Basic realm=\"caf\xC3\xA9\""));
+  EXPECT_TRUE(wsb::core::may_add_header("Sec-WebSocket", "x"));
+  for (const char* name :
+       {"", "a b", "a:", "a\r\nb", "\xC3\xA9", "Connection", "UPGRADE", "content-length", "Content-Type",
+        "Transfer-Encoding", "Sec-WebSocket-Accept", "sec-websocket-protocol", "SEC-WEBSOCKET-"}) {
+    EXPECT_FALSE(wsb::core::may_add_header(name, "x")) << name;
+  }
+  for (const std::string_view value : {"a\r\nb"sv, "a\nb"sv, "a\rb"sv, "a\0b"sv, "a\tb"sv, "\x7F"sv, "\x1B"sv}) {
+    EXPECT_FALSE(wsb::core::may_add_header("X", value)) << value;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,204 @@
+"""The command line: wrong flags, help, and what could not start."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+import wsraw
+from server import run
+
+MAN_PAGE = Path(__file__).parents[2] / "docs/man/wsbeat-server.1"
+
+WRONG = [
+    (["--nope"], "--nope"),
+    (["--nope=1"], "--nope"),
+    (["-p", "1"], "-p"),
+    (["something"], "something"),
+    ([""], "''"),
+    (["--port"], "--port"),
+    (["--token", "--commands"], "--token"),
+    (["--port", "65536"], "--port"),
+    (["--port", "-1"], "--port"),
+    (["--port", "+1"], "--port"),
+    (["--port", " 1"], "--port"),
+    (["--port", "1 "], "--port"),
+    (["--port", "0x10"], "--port"),
+    (["--port", ""], "--port"),
+    (["--port", "99999999999999999999999"], "--port"),
+    (["--host", ""], "--host"),
+    (["--workers", "0"], "--workers"),
+    (["--workers", "65"], "--workers"),
+    (["--mode", "loud"], "--mode"),
+    (["--liveness", "maybe"], "--liveness"),
+    (["--slow-consumer", "drop"], "--slow-consumer"),
+    (["--heartbeat-ms", "49"], "--heartbeat-ms"),
+    (["--heartbeat-ms", "1000", "--heartbeat-timeout-ms", "1000"], "--heartbeat-timeout-ms"),
+    (["--heartbeat-timeout-ms", "25000"], "--heartbeat-timeout-ms"),
+    (["--max-message-bytes", "0"], "--max-message-bytes"),
+    (["--max-queue-bytes", "1023"], "--max-queue-bytes"),
+    (["--max-connections", "0"], "--max-connections"),
+    (["--max-connections-per-address", "16000001"], "--max-connections-per-address"),
+    (["--handshake-timeout-ms", "49"], "--handshake-timeout-ms"),
+    (["--close-timeout-ms", "600001"], "--close-timeout-ms"),
+    (["--auth-timeout-ms", "1"], "--auth-timeout-ms"),
+    (["--idle-timeout-ms", "1"], "--idle-timeout-ms"),
+    (["--stop-deadline-ms", "0"], "--stop-deadline-ms"),
+    (["--stop-deadline-ms", "100", "--stop-spread-ms", "100"], "--stop-spread-ms"),
+    (["--tls-cert", "cert.pem"], "--tls-cert"),
+    (["--tls-key", "key.pem"], "--tls-key"),
+    (["--tls-client-ca", "ca.pem"], "--tls-client-ca"),
+    (["--require-subprotocol"], "--require-subprotocol"),
+    (["--deflate=1"], "--deflate"),
+    (["--events=yes"], "--events"),
+    # Texts that only the library judges.
+    (["--subprotocols", "not a token"], "--subprotocols"),
+    (["--trusted-proxy", "10.0.0.0/99"], "--trusted-proxy"),
+]
+
+
+@pytest.mark.parametrize("flags,named", WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_a_wrong_flag_gets_one_line_that_names_it(flags, named):
+    result = run(*flags)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("wsbeat-server: ") and result.stderr.count("\n") == 1
+    assert named in result.stderr
+
+
+def test_help_fits_on_a_screen():
+    result = run("--help")
+    assert result.returncode == 0 and result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+
+
+def test_help_and_man_page_name_the_same_flags():
+    in_help = set(re.findall(r"--[a-z][a-z-]+", run("--help").stdout))
+    in_man = set(re.findall(r"--[a-z][a-z-]+", MAN_PAGE.read_text(encoding="utf-8").replace("\\-", "-")))
+    assert in_help == in_man and len(in_help) > 25
+
+
+def test_every_flag_of_the_help_is_known():
+    for flag in set(re.findall(r"--[a-z][a-z-]+", run("--help").stdout)):
+        assert f"unknown flag {flag}" not in run(flag, "--nope").stderr
+
+
+def test_version():
+    result = run("--version")
+    assert result.returncode == 0
+    assert re.fullmatch(r"wsbeat-server \d+\.\d+\.\d+\n", result.stdout)
+
+
+def test_help_wins_over_flags_that_do_not_fit_together():
+    assert run("--tls-key", "x", "--help").returncode == 0
+
+
+def test_a_port_in_use_is_one_clear_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run("--port", port)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1 and str(port) in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_address_that_is_not_ours_is_one_clear_line():
+    result = run("--host", "192.0.2.1", "--port", "0")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1 and "192.0.2.1" in result.stderr
+
+
+def test_a_certificate_that_is_not_there_is_one_clear_line(tmp_path):
+    missing = tmp_path / "none.pem"
+    result = run("--port", "0", "--tls-cert", missing, "--tls-key", missing)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1 and str(missing) in result.stderr
+
+
+def test_a_value_may_follow_an_equals_sign_and_the_last_counts(start_server):
+    server = start_server("--max-message-bytes=10", "--max-message-bytes=20")
+    with server.connect() as client:
+        client.send_text("x" * 20)
+        assert client.recv_text() == "x" * 20
+        client.send_text("x" * 21)
+        assert client.recv_close()[0] == 1009
+
+
+def test_listens_on_a_unix_socket(start_server, tmp_path):
+    path = tmp_path / "ws.sock"
+    server = start_server("--unix", path)
+    assert server.events[0] == {"event": "listening", "unix": str(path)}
+    client, opened = server.connect_open("/unix")
+    assert opened["peer"] == "unix" and opened["path"] == "/unix"
+    client.send_text("hello")
+    assert client.recv_text() == "hello"
+    assert server.stop() == 0
+    assert not path.exists()
+
+
+def test_listens_on_ipv6(start_server):
+    server = start_server("--host", "::1", host="::1")
+    _, opened = server.connect_open()
+    assert opened["peer"] == "::1"
+
+
+def test_says_where_it_listens_unless_quiet(start_server):
+    server = start_server()
+    assert f"http://127.0.0.1:{server.port}/" in server.wait_stderr("listening on")
+    quiet = start_server("--quiet")
+    quiet.stop()
+    assert quiet.stderr == ""
+
+
+def test_the_heartbeat_can_be_off(start_server):
+    for value in ("0", "off"):
+        server = start_server("--commands", "--heartbeat-ms", value)
+        assert '"heartbeat":false' in server.connect().command("/info")
+
+
+def test_subprotocols_by_the_servers_preference(start_server):
+    server = start_server("--subprotocols", "v2.0,v1.5", "--require-subprotocol")
+    client, opened = server.connect_open(subprotocols=["v1.5", "v2.0"])
+    assert client.subprotocol == "v2.0" and opened["subprotocol"] == "v2.0"
+    with pytest.raises(wsraw.HandshakeRefused) as refused:
+        server.connect(subprotocols=["v3"])
+    assert refused.value.response.status == 400
+    assert server.wait_event("refused")["cause"] == "subprotocol"
+
+
+def test_origins_add_up(start_server):
+    server = start_server("--origin", "https://one.example", "--origin", "https://*.two.example")
+    for origin in ("https://one.example", "https://a.two.example", f"http://127.0.0.1:{server.port}", None):
+        server.connect(origin=origin).close()
+    with pytest.raises(wsraw.HandshakeRefused) as refused:
+        server.connect(origin="https://three.example")
+    assert refused.value.response.status == 403
+    server.wait_event("refused", status=403, cause="origin")
+
+
+def test_connections_are_limited(start_server):
+    server = start_server("--max-connections", "2")
+    with server.connect(), server.connect():
+        with pytest.raises(wsraw.HandshakeRefused) as refused:
+            server.connect()
+        assert refused.value.response.status == 503
+        server.wait_event("refused", status=503, cause="connections")
+
+
+def test_connections_of_one_address_are_limited(start_server):
+    server = start_server("--max-connections-per-address", "1")
+    with server.connect(source="127.0.0.2"), server.connect(source="127.0.0.3"):
+        with pytest.raises(wsraw.HandshakeRefused) as refused:
+            server.connect(source="127.0.0.2")
+        assert refused.value.response.status == 429
+        server.wait_event("refused", status=429, cause="address")
+
+
+def test_a_trusted_proxy_is_believed(start_server):
+    server = start_server("--trusted-proxy", "127.0.0.0/8")
+    _, opened = server.connect_open(headers=[("X-Forwarded-For", "203.0.113.7")])
+    assert opened["peer"] == "203.0.113.7"

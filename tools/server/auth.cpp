@@ -1,0 +1,42 @@
+// Comparing secrets and refusing handshakes.
+#include "auth.h"
+
+namespace tool {
+
+bool equal_in_constant_time(std::string_view given, std::string_view secret) {
+  if (secret.empty()) return given.empty();
+  unsigned difference = given.size() == secret.size() ? 0 : 1;
+  for (size_t at = 0; at < given.size(); ++at) {
+    difference |= static_cast<unsigned char>(given[at]) ^ static_cast<unsigned char>(secret[at % secret.size()]);
+  }
+  return difference == 0;
+}
+
+bool request_has_token(const Options &options, const wsb_request *request) {
+  if (!options.has_token) return true;
+  const char *const candidates[] = {wsb_request_bearer_token(request), wsb_request_basic_password(request),
+                                    wsb_request_cookie(request, "token"), wsb_request_query_param(request, "token")};
+  bool found = false;
+  for (const char *candidate : candidates) {
+    if (candidate != nullptr && equal_in_constant_time(candidate, options.token)) found = true;
+  }
+  return found;
+}
+
+bool token_fits(const Options &options, std::string_view token) {
+  return options.has_token ? equal_in_constant_time(token, options.token) : !token.empty();
+}
+
+void judge_handshake(const Options &options, wsb_request *request) {
+  const bool later = options.config.auth_timeout_ms != 0;
+  if (!later && !request_has_token(options, request)) respond_unauthorized(request);
+}
+
+void respond_unauthorized(wsb_request *request) {
+  static const char body[] = "A token is needed: as Bearer, Basic password, cookie or query parameter \"token\".\n";
+  wsb_request_add_header(request, "WWW-Authenticate", "Bearer realm=\"wsbeat\"");
+  wsb_request_add_header(request, "WWW-Authenticate", "Basic realm=\"wsbeat\", charset=\"UTF-8\"");
+  wsb_request_respond(request, 401, nullptr, body, sizeof body - 1);
+}
+
+}  // namespace tool

@@ -1,0 +1,27 @@
+// Who may connect: the secret of --token, in the handshake or in the first message.
+#pragma once
+
+#include <wsbeat/wsbeat.h>
+
+#include <string_view>
+
+#include "options.h"
+
+namespace tool {
+
+// True if the two are equal; how long it takes does not tell where they differ, nor how long the secret is.
+bool equal_in_constant_time(std::string_view given, std::string_view secret);
+
+// True unless --token is set and the request carries it nowhere (Bearer, Basic password, cookie or query parameter "token").
+bool request_has_token(const Options &options, const wsb_request *request);
+
+// True if "/auth" with this token authenticates: the secret, or anything but nothing when there is none.
+bool token_fits(const Options &options, std::string_view token);
+
+// on_handshake: refuses with 401 what must carry the secret and does not.
+void judge_handshake(const Options &options, wsb_request *request);
+
+// Answers 401 and names both schemes.
+void respond_unauthorized(wsb_request *request);
+
+}  // namespace tool

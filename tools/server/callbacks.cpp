@@ -1,0 +1,142 @@
+// From the library's callbacks to what each means here.
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "app.h"
+#include "auth.h"
+#include "commands.h"
+#include "http.h"
+#include "modes.h"
+#include "peer.h"
+
+namespace tool {
+namespace {
+
+std::string dropped_log_line(uint64_t count) {
+  return "wsbeat-server: " + std::to_string(count) + " log lines were dropped";
+}
+
+App &app_of(void *user) {
+  return *static_cast<App *>(user);
+}
+
+// Nothing may be thrown across the library. What can be thrown here is bad_alloc, and then the one event is what is lost.
+template <typename Body>
+void guarded(App &app, Body body) noexcept {
+  try {
+    body();
+  } catch (const std::exception &error) {
+    try {
+      app.log.write(std::string("wsbeat-server: error: ") + error.what());
+    } catch (const std::exception &) {
+      return;
+    }
+  }
+}
+
+void on_handshake(const wsb_handshake_event *event, void *user) {
+  judge_handshake(app_of(user).options, event->request);
+}
+
+void on_http(const wsb_http_event *event, void *user) {
+  guarded(app_of(user), [&] { answer_http(app_of(user), event->request); });
+}
+
+void on_open(const wsb_open_event *event, void *user) {
+  App &app = app_of(user);
+  const bool authenticated = app.options.config.auth_timeout_ms == 0;
+  Peer *const peer = new (std::nothrow) Peer(event->conn, authenticated);
+  if (peer == nullptr || wsb_conn_set_user(app.server, event->conn, peer) != WSB_OK) {
+    delete peer;
+    wsb_abort(app.server, event->conn);
+    return;
+  }
+  guarded(app, [&] {
+    app.events.open(*event);
+    if (authenticated && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
+  });
+}
+
+// The way of every message: no lock, no allocation, no formatting before the library's own send.
+void on_message(const wsb_message_event *event, void *user) {
+  App &app = app_of(user);
+  Peer *const peer = static_cast<Peer *>(event->conn_user);
+  if (peer == nullptr) return;
+  guarded(app, [&] {
+    if (app.takes_orders && take_order(app, *peer, *event)) return;
+    switch (app.options.mode) {
+      case Mode::kEcho:
+        send_or_hold(app, *peer, event->kind, event->data, event->length);
+        break;
+      case Mode::kBroadcast:
+        broadcast(app, *event);
+        break;
+      case Mode::kSink:
+        break;
+    }
+  });
+}
+
+void on_pong(const wsb_pong_event *event, void *user) {
+  guarded(app_of(user), [&] { app_of(user).events.pong(*event); });
+}
+
+void on_drain(const wsb_drain_event *event, void *user) {
+  Peer *const peer = static_cast<Peer *>(event->conn_user);
+  if (peer != nullptr) drain(app_of(user), *peer);
+}
+
+void on_close(const wsb_close_event *event, void *user) {
+  App &app = app_of(user);
+  Peer *const peer = static_cast<Peer *>(event->conn_user);
+  guarded(app, [&] { app.events.close(*event); });
+  if (app.options.mode == Mode::kBroadcast) app.registry.remove(event->conn);
+  if (peer != nullptr) app.timers.forget(*peer);
+  delete peer;
+}
+
+void on_refused(const wsb_refused_event *event, void *user) {
+  guarded(app_of(user), [&] { app_of(user).events.refused(*event); });
+}
+
+void on_log(const wsb_log_event *event, void *user) {
+  static const char *const levels[] = {"log", "error", "warning", "info", "debug"};
+  App &app = app_of(user);
+  guarded(app, [&] {
+    std::string line = "wsbeat-server: ";
+    line += levels[event->level <= WSB_LOG_DEBUG ? event->level : 0];
+    line += std::string(": ") + event->text;
+    if (event->conn != 0) line += " (connection " + std::to_string(event->conn) + ")";
+    app.log.write(line);
+  });
+}
+
+}  // namespace
+
+App::App(Options parsed)
+    : options(std::move(parsed)),
+      takes_orders(options.commands || options.config.auth_timeout_ms != 0),
+      max_queue_bytes(options.library_config().max_queue_bytes),
+      events(options.events),
+      log(2, "the log", dropped_log_line) {}
+
+wsb_callbacks make_callbacks(App &app) {
+  wsb_callbacks callbacks;
+  wsb_callbacks_init(&callbacks);
+  callbacks.user = &app;
+  callbacks.on_handshake = on_handshake;
+  callbacks.on_http = on_http;
+  callbacks.on_open = on_open;
+  callbacks.on_message = on_message;
+  callbacks.on_drain = on_drain;
+  callbacks.on_close = on_close;
+  if (app.events.enabled()) {
+    callbacks.on_pong = on_pong;
+    callbacks.on_refused = on_refused;
+  }
+  if (!app.options.quiet) callbacks.on_log = on_log;
+  return callbacks;
+}
+
+}  // namespace tool

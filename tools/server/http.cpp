@@ -1,0 +1,124 @@
+// One function per resource.
+#include "http.h"
+
+#include <string>
+#include <string_view>
+
+#include "auth.h"
+#include "conn_json.h"
+#include "page.h"
+
+namespace tool {
+namespace {
+
+constexpr size_t kMaxListedConnections = 500;
+
+struct Resource {
+  const char *path;
+  void (*answer)(App &app, wsb_request *request);
+};
+
+void respond(wsb_request *request, uint32_t status, const char *type, std::string_view body) {
+  wsb_request_add_header(request, "Cache-Control", "no-store");
+  wsb_request_add_header(request, "X-Content-Type-Options", "nosniff");
+  wsb_request_respond(request, status, type, body.data(), body.size());
+}
+
+void respond_text(wsb_request *request, uint32_t status, std::string_view text) {
+  respond(request, status, "text/plain; charset=utf-8", text);
+}
+
+void answer_page(App &, wsb_request *request) {
+  wsb_request_add_header(request, "Content-Security-Policy",
+                         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+                         "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+  respond(request, 200, "text/html; charset=utf-8", page());
+}
+
+void answer_health(App &app, wsb_request *request) {
+  if (app.stopping) {
+    respond_text(request, 503, "stopping\n");
+  } else {
+    respond_text(request, 200, "ok\n");
+  }
+}
+
+void answer_metrics(App &app, wsb_request *request) {
+  std::string text(16 * 1024, '\0');
+  while (true) {
+    const int64_t length = wsb_server_metrics_text(app.server, text.data(), text.size() + 1);
+    if (length < 0) return respond_text(request, 500, "no metrics\n");
+    const bool whole = static_cast<size_t>(length) <= text.size();
+    text.resize(static_cast<size_t>(length));
+    if (whole) break;
+  }
+  respond(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);
+}
+
+// A forwarded request comes from somewhere else, even if the proxy that passes it on is on this machine.
+bool comes_from_this_machine(const wsb_request *request) {
+  const char *const address = wsb_request_peer(request);
+  const std::string_view peer = address == nullptr ? "" : address;
+  const bool local =
+      peer == "unix" || peer == "::1" || peer.substr(0, 4) == "127." || peer.substr(0, 11) == "::ffff:127.";
+  return local && wsb_request_header(request, "X-Forwarded-For") == nullptr &&
+         wsb_request_header(request, "Forwarded") == nullptr;
+}
+
+struct Listing {
+  wsb_server *server;
+  std::string json;
+  size_t count;
+};
+
+int list_connection(wsb_conn conn, void *user) {
+  Listing &listing = *static_cast<Listing *>(user);
+  const size_t before = listing.json.size();
+  if (listing.count > 0) listing.json += ',';
+  if (!append_conn_json(listing.json, listing.server, conn)) {
+    listing.json.resize(before);
+    return 0;
+  }
+  return ++listing.count == kMaxListedConnections ? 1 : 0;
+}
+
+void answer_connections(App &app, wsb_request *request) {
+  if (!comes_from_this_machine(request)) return respond_text(request, 403, "for this machine only\n");
+  if (!request_has_token(app.options, request)) return respond_unauthorized(request);
+  wsb_metrics metrics;
+  wsb_metrics_init(&metrics);
+  wsb_server_get_metrics(app.server, &metrics);
+  Listing listing = {app.server, "{\"total\":" + std::to_string(metrics.connections) + ",\"connections\":[", 0};
+  wsb_server_for_each(app.server, list_connection, &listing);
+  listing.json += "]}\n";
+  respond(request, 200, "application/json", listing.json);
+}
+
+void answer_icon(App &, wsb_request *request) {
+  respond(request, 204, nullptr, "");
+}
+
+constexpr Resource kResources[] = {
+    {"/", answer_page},
+    {"/healthz", answer_health},
+    {"/metrics", answer_metrics},
+    {"/api/connections", answer_connections},
+    {"/favicon.ico", answer_icon},
+};
+
+}  // namespace
+
+void answer_http(App &app, wsb_request *request) {
+  const std::string_view method = wsb_request_method(request);
+  if (method != "GET" && method != "HEAD") {
+    wsb_request_add_header(request, "Allow", "GET, HEAD");
+    return respond_text(request, 405, "GET and HEAD only\n");
+  }
+  const std::string_view path = wsb_request_path(request);
+  for (const Resource &resource : kResources) {
+    if (path == resource.path) return resource.answer(app, request);
+  }
+  respond_text(request, 404, "not found\n");
+}
+
+}  // namespace tool

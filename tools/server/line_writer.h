@@ -1,0 +1,45 @@
+// Lines to a descriptor from many threads, without ever making them wait for its reader: a bounded queue and one writing thread.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace tool {
+
+class LineWriter {
+ public:
+  // `dropped` makes the line that tells how many were dropped when the queue was full. `name` stands in the one report of a failure.
+  LineWriter(int fd, const char *name, std::string (*dropped)(uint64_t count));
+  ~LineWriter();
+  LineWriter(const LineWriter &) = delete;
+  LineWriter &operator=(const LineWriter &) = delete;
+
+  // Starts the thread. May throw std::system_error.
+  void start();
+  // Queues a line (given without its newline) from any thread; drops and counts it if the reader is too far behind.
+  void write(const std::string &line);
+  // Writes what is queued, for a bounded time if the reader does not read, and ends the thread. Nothing may be written after it.
+  void finish();
+
+ private:
+  void run();
+  bool write_out(const std::string &lines);
+  bool wait_writable();
+  void report(const char *what) const;
+
+  const int fd_;
+  const char *const name_;
+  std::string (*const dropped_line_)(uint64_t count);
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string queued_;
+  uint64_t dropped_ = 0;
+  bool failed_ = false;  // after a write error there is no reader to write for
+  bool finishing_ = false;
+  std::thread thread_;
+};
+
+}  // namespace tool

@@ -1,0 +1,167 @@
+// Start, signals and stop. Exit codes: 0 stopped, 1 could not start, 2 wrong usage.
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <thread>
+
+#include "app.h"
+
+namespace tool {
+namespace {
+
+constexpr int kExitStopped = 0;
+constexpr int kExitCannotStart = 1;
+constexpr int kExitUsage = 2;
+
+int complain(int exit_code, const std::string &text) {
+  std::fprintf(stderr, "wsbeat-server: %s\n", text.c_str());
+  return exit_code;
+}
+
+std::string error_text(int error) {
+  const std::string detail = wsb_last_error();
+  return wsb_strerror(error) + (detail.empty() ? "" : ": " + detail);
+}
+
+// Blocked before any thread starts, so that all threads inherit it and signals arrive at the descriptor alone.
+int open_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) return -1;
+  signal(SIGPIPE, SIG_IGN);  // a reader of stdout that goes away must not end the server
+  return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+int create_error(int error) {
+  const std::string text = error_text(error);
+  if (error != WSB_E_CONFIG) return complain(kExitCannotStart, text);
+  const std::string flag = flag_of_field_in(text);
+  return complain(kExitUsage, flag.empty() ? text : flag + ": " + text);
+}
+
+void say(App &app, const std::string &text) {
+  if (!app.options.quiet) app.log.write("wsbeat-server: " + text);
+}
+
+void reload(App &app) {
+  if (app.options.tls_cert.empty()) return say(app, "SIGHUP: nothing to reload without --tls-cert");
+  const int result = wsb_server_reload_tls(app.server, nullptr, nullptr);
+  say(app, result == WSB_OK ? "certificates reloaded"
+                            : "certificates not reloaded, the old ones stay: " + error_text(result));
+}
+
+void stop_at_once(App &app) {
+  wsb_stop_options options;
+  wsb_stop_options_init(&options);
+  options.deadline_ms = 1;
+  wsb_server_request_stop(app.server, &options);
+}
+
+// Stops on a thread of its own, which writes to `done` at the end, while this one goes on hearing signals.
+std::thread stop_gracefully(App &app, wsb_stop_result &result, int done) {
+  app.stopping = true;
+  return std::thread([&app, &result, done] {
+    wsb_stop_options options;
+    wsb_stop_options_init(&options);
+    options.deadline_ms = app.options.stop_deadline_ms;
+    options.spread_ms = app.options.stop_spread_ms;
+    const int error = wsb_server_stop(app.server, &options, &result);
+    if (error != WSB_OK) say(app, "stop: " + error_text(error));
+    eventfd_write(done, 1);
+  });
+}
+
+void serve_until_stopped(App &app, int signals, int done, wsb_stop_result &result) {
+  std::thread stopper;
+  pollfd waiting[] = {{signals, POLLIN, 0}, {done, POLLIN, 0}};
+  while (true) {
+    if (poll(waiting, 2, -1) < 0) continue;
+    if ((waiting[1].revents & POLLIN) != 0) break;
+    signalfd_siginfo info;
+    if (read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
+    if (info.ssi_signo == static_cast<uint32_t>(SIGHUP)) {
+      reload(app);
+    } else if (stopper.joinable()) {
+      stop_at_once(app);
+    } else {
+      stopper = stop_gracefully(app, result, done);
+    }
+  }
+  stopper.join();
+}
+
+std::string listening_text(const App &app) {
+  const Options &options = app.options;
+  if (!options.unix_path.empty()) return "listening on " + options.unix_path;
+  const std::string host = options.host.empty() ? "127.0.0.1" : options.host;
+  const bool v6 = host.find(':') != std::string::npos;
+  return std::string("listening on ") + (options.tls_cert.empty() ? "http" : "https") + "://" +
+         (v6 ? "[" + host + "]" : host) + ":" + std::to_string(wsb_server_port(app.server)) + "/";
+}
+
+int serve(const Options &options, int signals, int done) {
+  App app(options);
+  const wsb_config config = app.options.library_config();
+  const wsb_callbacks callbacks = make_callbacks(app);
+  int error = wsb_server_create(&config, &callbacks, &app.server);
+  if (error != WSB_OK) return create_error(error);
+  app.log.start();
+  app.events.start();
+  if (app.options.commands) app.timers.start(app.server);
+  error = wsb_server_start(app.server);
+  if (error != WSB_OK) {
+    const std::string text = error_text(error);
+    app.timers.finish();
+    wsb_server_destroy(app.server);
+    app.log.finish();
+    return complain(kExitCannotStart, "cannot start: " + text);
+  }
+  app.events.listening(wsb_server_port(app.server), app.options.unix_path);
+  say(app, listening_text(app));
+
+  wsb_stop_result result = {};
+  result.size = sizeof result;
+  serve_until_stopped(app, signals, done, result);
+  app.events.stopped(result);
+  app.timers.finish();
+  app.events.finish();
+  wsb_server_destroy(app.server);
+  app.log.finish();
+  return kExitStopped;
+}
+
+int run(int argc, const char *const *argv) {
+  Options options;
+  try {
+    options = parse_options(argc, argv);
+  } catch (const UsageError &error) {
+    return complain(kExitUsage, std::string(error.what()) + " (see --help)");
+  }
+  if (options.help) return std::fputs(help_text(), stdout) < 0 ? kExitCannotStart : kExitStopped;
+  if (options.version)
+    return std::printf("wsbeat-server %s\n", wsb_version_string()) < 0 ? kExitCannotStart : kExitStopped;
+  const int signals = open_signals();
+  const int done = eventfd(0, EFD_CLOEXEC);
+  if (signals < 0 || done < 0) return complain(kExitCannotStart, "cannot start: no descriptor for signals");
+  return serve(options, signals, done);
+}
+
+}  // namespace
+}  // namespace tool
+
+int main(int argc, char **argv) {
+  try {
+    return tool::run(argc, argv);
+  } catch (const std::exception &error) {
+    std::fprintf(stderr, "wsbeat-server: cannot start: %s\n", error.what());
+    return tool::kExitCannotStart;
+  }
+}

@@ -1,0 +1,56 @@
+// The command line: what each flag means, and what is refused.
+#pragma once
+
+#include <wsbeat/wsbeat.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace tool {
+
+enum class Mode { kEcho, kBroadcast, kSink };
+
+struct Options {
+  Options();
+
+  // Numbers go straight here; fill_config adds the texts.
+  wsb_config config;
+  std::string host;
+  std::string unix_path;
+  std::string subprotocols;
+  std::string origins;
+  std::string trusted_proxies;
+  std::string token;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;
+  Mode mode = Mode::kEcho;
+  uint32_t stop_deadline_ms = 5000;
+  uint32_t stop_spread_ms = 0;
+  bool has_token = false;
+  bool commands = false;
+  bool events = false;
+  bool quiet = false;
+  bool help = false;
+  bool version = false;
+
+  // The whole configuration; its texts live as long as these options.
+  wsb_config library_config() const;
+};
+
+// The command line is wrong; the text is one line that names the flag.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Throws UsageError.
+Options parse_options(int argc, const char *const *argv);
+
+// The flag behind a field of wsb_config that stands in `text` (an error of the library), "" if none does.
+std::string flag_of_field_in(const std::string &text);
+
+// What --help prints.
+const char *help_text();
+
+}  // namespace tool

@@ -1,0 +1,33 @@
+// What this program keeps for one connection: its user pointer, made in on_open and freed in on_close.
+#pragma once
+
+#include <wsbeat/wsbeat.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace tool {
+
+// Owned by the connection's worker thread, except where PauseTimers is named.
+struct Peer {
+  explicit Peer(wsb_conn id, bool is_authenticated) : conn(id), authenticated(is_authenticated) {}
+  ~Peer() {
+    wsb_message_release(held);
+    wsb_message_release(flood);
+  }
+  Peer(const Peer &) = delete;
+  Peer &operator=(const Peer &) = delete;
+
+  const wsb_conn conn;
+  bool authenticated;
+  bool timed = false;  // was ever paused by /pause; from then on PauseTimers' lock guards the next three
+  bool paused_by_backpressure = false;
+  bool paused_by_timer = false;
+  std::chrono::steady_clock::time_point resume_at;
+  wsb_message *held = nullptr;   // refused by a full queue; reading is paused until it is queued
+  wsb_message *flood = nullptr;  // sent flood_left times more
+  uint64_t flood_left = 0;
+  uint64_t pings = 0;  // of /ping, for unique payloads
+};
+
+}  // namespace tool
