@@ -29,7 +29,11 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
 # libwebsockets loads its libuv plugin by name at run time, which no linker sees.
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS libwebsockets-evlib-uv)
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION "embeddable WebSocket server library
-RFC 6455 and RFC 7692 over libwebsockets and libuv, behind a C ABI. It always knows which connections are alive, and why each of the others ended.")
+RFC 6455 and RFC 7692 over libwebsockets and libuv, behind a C ABI.
+It always knows which connections are alive, and why each of the others ended.")
+# cpack's own postinst calls ldconfig; the trigger is what Debian's policy wants instead.
+file(WRITE ${PROJECT_BINARY_DIR}/debian/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/triggers)
 
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libwsbeat-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
@@ -37,12 +41,14 @@ set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libwebsockets-dev, libuv1-dev, libssl-dev, zlib1g-dev")
 set(CPACK_COMPONENT_DEV_DEPENDS runtime)
 set(CPACK_COMPONENT_DEV_DESCRIPTION "embeddable WebSocket server library, development files
-Headers, CMake package, pkg-config file, documentation and examples of wsbeat.")
+Headers, CMake package, pkg-config file, documentation and examples of
+wsbeat.")
 
 set(CPACK_DEBIAN_SERVER_PACKAGE_NAME wsbeat-server)
 set(CPACK_DEBIAN_SERVER_PACKAGE_SECTION net)
 set(CPACK_COMPONENT_SERVER_DEPENDS runtime)
 set(CPACK_COMPONENT_SERVER_DESCRIPTION "WebSocket server program on libwsbeat
-Echoes, broadcasts or swallows messages, and serves a page, health and metrics on the same port.")
+Echoes, broadcasts or swallows messages, and serves a page, health and
+metrics on the same port.")
 
 include(CPack)

@@ -133,7 +133,7 @@ void *wsb_conn_user(wsb_server *server, wsb_conn conn) noexcept {
 
 int wsb_conn_get_info(wsb_server *server, wsb_conn conn, wsb_conn_info *info) noexcept {
   return guarded([&]() -> int {
-    wsb::capi::check_out(info, "info");
+    wsb::capi::check_out(info, "wsb_conn_info");
     wsb_conn_info made{};
     const int result = on_worker(server, conn, [&](Worker &worker) { return worker.info(conn, made); });
     if (result == WSB_OK) wsb::capi::write_sized(made, info);

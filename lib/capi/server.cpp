@@ -23,7 +23,7 @@ wsb_server &server_of(wsb_server *server) {
 }
 
 wsb_callbacks checked(const wsb_callbacks *given, const wsb_config &config) {
-  const wsb_callbacks callbacks = wsb::capi::read_sized(given, "callbacks");
+  const wsb_callbacks callbacks = wsb::capi::read_sized(given, "wsb_callbacks");
   if (callbacks.on_message != nullptr && callbacks.on_fragment != nullptr) invalid("on_message and on_fragment exclude each other");
   if (config.delivery != WSB_DELIVERY_QUEUE) return callbacks;
   if (callbacks.on_open != nullptr || callbacks.on_message != nullptr || callbacks.on_fragment != nullptr ||
@@ -38,7 +38,7 @@ wsb_callbacks checked(const wsb_callbacks *given, const wsb_config &config) {
 wsb::server::StopOrder order_of(const wsb_stop_options *given) {
   constexpr uint32_t kDefaultDeadlineMs = 5000;
   constexpr uint32_t kMaxDeadlineMs = 3'600'000;
-  const wsb_stop_options options = wsb::capi::read_sized(given, "options");
+  const wsb_stop_options options = wsb::capi::read_sized(given, "wsb_stop_options");
   wsb::server::StopOrder order;
   if (options.code != 0) {
     if (!wsb::core::may_send_close_code(options.code)) throw ApiError(WSB_E_INVALID, "code: " + std::to_string(options.code) + " may not be sent");
@@ -67,7 +67,7 @@ int wsb_server_create(const wsb_config *config, const wsb_callbacks *callbacks, 
     if (out == nullptr) invalid("out is NULL");
     *out = nullptr;
     wsb::net::check_library_versions();
-    const wsb_config given = wsb::capi::read_sized(config, "config");
+    const wsb_config given = wsb::capi::read_sized(config, "wsb_config");
     wsb::server::ServerConfig read = wsb::server::read_config(given);
     const wsb_callbacks calls = checked(callbacks, given);
     read.connection.streaming = calls.on_fragment != nullptr;
@@ -93,7 +93,7 @@ int wsb_server_run(wsb_server *server) noexcept {
 int wsb_server_stop(wsb_server *server, const wsb_stop_options *options, wsb_stop_result *result) noexcept {
   return guarded([&]() -> int {
     wsb_server &stopped = server_of(server);
-    if (result != nullptr) wsb::capi::check_out(result, "result");
+    if (result != nullptr) wsb::capi::check_out(result, "wsb_stop_result");
     const wsb::server::Worker::StopCounts counts = stopped.stop(order_of(options));
     if (result != nullptr) {
       wsb_stop_result made{};
@@ -147,7 +147,7 @@ int64_t wsb_server_for_each(wsb_server *server, int (*visit)(wsb_conn conn, void
 int wsb_server_get_metrics(wsb_server *server, wsb_metrics *metrics) noexcept {
   return guarded([&]() -> int {
     wsb_server &asked = server_of(server);
-    wsb::capi::check_out(metrics, "metrics");
+    wsb::capi::check_out(metrics, "wsb_metrics");
     wsb::capi::write_sized(asked.metrics().totals, metrics);
     return WSB_OK;
   });

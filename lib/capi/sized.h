@@ -10,6 +10,10 @@
 
 namespace wsb::capi {
 
+[[noreturn]] inline void refuse_size(const char* name, size_t size) {
+  throw server::ApiError(WSB_E_INVALID, std::string(name) + ".size is " + std::to_string(size) + ": use the init function");
+}
+
 // What the caller gave, with defaults for fields that an older caller does not know. NULL gives all defaults. Throws ApiError(INVALID) if a
 // newer caller has set what this library does not know.
 template <typename Struct>
@@ -18,7 +22,8 @@ Struct read_sized(const Struct* given, const char* name) {
   out.size = sizeof out;
   if (given == nullptr) return out;
   const size_t size = given->size;
-  if (size < sizeof size) throw server::ApiError(WSB_E_INVALID, std::string(name) + ".size is " + std::to_string(size) + ": use the init function");
+  // Every compiler makes a struct a whole number of its alignment; any other size could cut a pointer in half.
+  if (size < sizeof size || size % alignof(Struct) != 0) refuse_size(name, size);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   const auto* unknown = size > sizeof out ? bytes + sizeof out : bytes + size;
   if (std::any_of(unknown, bytes + size, [](unsigned char byte) { return byte != 0; })) {
@@ -42,9 +47,7 @@ void write_sized(const Struct& made, Struct* out) noexcept {
 template <typename Struct>
 void check_out(const Struct* out, const char* name) {
   if (out == nullptr) throw server::ApiError(WSB_E_INVALID, std::string(name) + " is NULL");
-  if (out->size < sizeof(size_t)) {
-    throw server::ApiError(WSB_E_INVALID, std::string(name) + ".size is " + std::to_string(out->size) + ": use the init function");
-  }
+  if (out->size < sizeof(size_t)) refuse_size(name, out->size);
 }
 
 }  // namespace wsb::capi

@@ -54,9 +54,10 @@ class ConnectionEvents {
   // `heartbeat`: answers our ping. rtt_us 0: unknown.
   virtual void on_pong(Connection& connection, const uint8_t* data, size_t n, bool heartbeat, uint32_t rtt_us) = 0;
   virtual void on_drain(Connection& connection) = 0;
-  // Exactly once for each opened connection, and its last event.
+  // Exactly once for each opened connection, and its last event but on_dropped.
   virtual void on_closed(Connection& connection, const CloseInfo& info) = 0;
-  // Messages that were queued and will never leave.
+  // Messages that were queued and will never leave. Before on_closed if they are dropped by then; what stands before a Close of ours
+  // that ends the connection by itself (fail) may still leave, and is told later if it does not.
   virtual void on_dropped(Connection& connection, size_t messages) = 0;
   virtual bool input_waiting(Connection& connection) = 0;
 
@@ -68,6 +69,9 @@ class Connection {
  public:
   // Results of the functions that queue; the C API maps them.
   enum class Result : uint8_t { kOk, kClosed, kFull, kTooBig, kNoMemory };
+
+  // Control frames that wait; beyond it pings of the application are refused.
+  static constexpr size_t kMaxControlQueueBytes = 64 * 1024;
 
   enum class State : uint8_t {
     kHandshake,  // the request has not been answered
@@ -108,20 +112,23 @@ class Connection {
   // -- out
   Result send(Opcode opcode, const void* data, size_t n, ConnectionEvents& events, TimeUs now);
   Result send_message(Buffer* message, ConnectionEvents& events, TimeUs now);
+  // The queue is full and the policy is to close: with 1013.
+  void close_slow_consumer(ConnectionEvents& events, TimeUs now);
   // A message of another thread, accepted there: queued whatever the limit (policy close and drop oldest still apply).
   Result send_accepted(BufferRef message, ConnectionEvents& events, TimeUs now);
   // A sender was refused: on_drain is owed, at once if there is room again.
   void owe_drain(ConnectionEvents& events);
   Result ping(const void* data, size_t n, TimeUs now);
-  Outbox& outbox() noexcept { return outbox_; }
   const Outbox& outbox() const noexcept { return outbox_; }
+  // What waits to be written, without the rest of the 101 answer, which is none of the application's.
+  size_t queued_bytes() const noexcept { return outbox_.bytes() - answer_left_; }
   // `n` bytes of the outbox were written. `stalled_us`: see Heartbeat.
   void wrote(size_t n, TimeUs now, TimeUs stalled_us, ConnectionEvents& events);
 
   // -- close
   // `cause` is WSB_CAUSE_LOCAL_CLOSE or why the server itself closes. kClosed if it is not open.
   Result close(uint32_t code, std::string_view reason, uint32_t cause, TimeUs now);
-  // Without a Close and without waiting; also ends what is closing. `cause` counts only if nothing was reported yet.
+  // Without a Close and without waiting; also ends what is closing. `cause` counts only if it was not closing yet.
   void abort(uint32_t cause, ConnectionEvents& events);
   // Nothing more will be written: shut the transport's output down (once).
   bool take_shutdown() noexcept;
@@ -142,7 +149,7 @@ class Connection {
 
   // For information, readable from any thread while the connection exists.
   struct Figures {
-    Counter64 bytes_in, bytes_out, messages_in, messages_out, queued_bytes;
+    Counter64 bytes_in, bytes_out, messages_in, messages_out, queued_bytes, control_bytes;
     Counter64 opened_at, heard_at, message_at;
     Counter8 authenticated, paused;
   };
@@ -163,16 +170,27 @@ class Connection {
   void process(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents& events);
   bool dispatch(Event event, const EventData& data, TimeUs now, ConnectionEvents& events);
   void count_message_in(TimeUs now);
+  void fill_tokens(TimeUs now) noexcept;
+  void end_throttle(TimeUs now) noexcept;
+  void answer_ping(const EventData& data, ConnectionEvents& events);
   void on_pong_frame(const EventData& data, TimeUs now, ConnectionEvents& events);
   void on_close_frame(const EventData& data, TimeUs now, ConnectionEvents& events);
   void on_stream_error(TimeUs now, ConnectionEvents& events);
+  bool has_room(size_t framed) const noexcept;
+  void make_room(size_t framed, ConnectionEvents& events, TimeUs now);
   Admission admit(size_t payload, size_t framed, ConnectionEvents& events, TimeUs now);
   bool queue_data(Opcode opcode, const void* data, size_t n);
+  bool queue_compressed(Opcode opcode, const void* data, size_t n);
+  bool queue_message(BufferRef message);
   Result queued(bool ok, TimeUs now) noexcept;
-  void publish_queue() noexcept { figures_.queued_bytes.set(outbox_.bytes()); }
+  void publish_queue() noexcept {
+    figures_.queued_bytes.set(queued_bytes());
+    figures_.control_bytes.set(outbox_.control_bytes());
+  }
   void maybe_drained(ConnectionEvents& events);
   void mark_pings_left(TimeUs now, TimeUs stalled_us);
   void drop_queue(ConnectionEvents& events);
+  void tell_dropped(size_t messages, ConnectionEvents& events);
   // Queues a Close behind what is queued already, reports the end and lets TCP end without waiting for an answer.
   void fail(uint32_t code, std::string_view reason, uint32_t cause, TimeUs now, ConnectionEvents& events);
   void report(uint32_t code, std::string_view reason, bool clean, uint32_t initiator, uint32_t cause, ConnectionEvents& events);
@@ -195,8 +213,10 @@ class Connection {
   TimeUs state_deadline_ = kNever;    // handshake, draining, closing, replying, ending
   TimeUs auth_deadline_ = kNever;
   TimeUs message_deadline_ = kNever;
+  TimeUs deaf_since_ = kNever;        // kNever: input is taken; else the message deadline stands still
   TimeUs throttled_until_ = 0;        // 0: not throttled
   TimeUs tokens_at_ = 0;              // when the bucket of the message rate was last filled
+  size_t answer_left_ = 0;            // of the 101 answer, in the outbox
   uint64_t ping_position_ = 0;        // where the queued heartbeat ping ends in the control stream; 0: none
   uint32_t tokens_ = 0;
   uint32_t cause_ = 0;                // why we close

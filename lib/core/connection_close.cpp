@@ -19,7 +19,7 @@ bool Connection::open(std::string_view answer, const DeflateParams& deflate, boo
   if (deflate.agreed) deflate_ = std::make_unique<DeflateParams>(deflate);
   assembler_ = std::make_unique<Assembler>(config_.limits, config_.streaming, deflate_.get());
   if (!outbox_.push_raw(answer.data(), answer.size())) return false;
-  publish_queue();
+  answer_left_ = answer.size();
   enter(State::kOpen);
   state_deadline_ = kNever;
   figures_.opened_at.set(now);
@@ -91,6 +91,9 @@ void Connection::on_close_frame(const EventData& data, TimeUs now, ConnectionEve
   drop_queue(events);
   code_received_ = static_cast<uint16_t>(payload.code);
   if (!payload.reason.empty()) peer_reason_ = std::make_unique<std::string>(payload.reason);
+  enter(State::kReplying);
+  state_deadline_ = now + from_ms(config_.close_timeout_ms);
+  auth_deadline_ = message_deadline_ = kNever;
   if (!ours_begun) {
     code_sent_ = code_received_;
     // The code alone is echoed: an empty payload for 1005, which is never on the wire.
@@ -100,15 +103,18 @@ void Connection::on_close_frame(const EventData& data, TimeUs now, ConnectionEve
     }
   }
   publish_queue();
-  enter(State::kReplying);
-  state_deadline_ = now + from_ms(config_.close_timeout_ms);
-  auth_deadline_ = message_deadline_ = kNever;
 }
 
 void Connection::drop_queue(ConnectionEvents& events) {
   const size_t dropped = outbox_.drop_queued();
   publish_queue();
-  if (dropped != 0) events.on_dropped(*this, dropped);
+  tell_dropped(dropped, events);
+}
+
+void Connection::tell_dropped(size_t messages, ConnectionEvents& events) {
+  if (messages == 0) return;
+  figures_.messages_out.sub(messages);
+  events.on_dropped(*this, messages);
 }
 
 void Connection::fail(uint32_t code, std::string_view reason, uint32_t cause, TimeUs now, ConnectionEvents& events) {
@@ -130,6 +136,7 @@ void Connection::report(uint32_t code, std::string_view reason, bool clean, uint
   info.clean = clean;
   info.initiator = initiator;
   info.cause = cause;
+  if (state_ != State::kDead) enter(State::kEnding);  // nothing is open any more for whoever is told
   events.on_closed(*this, info);
 }
 
@@ -143,6 +150,7 @@ void Connection::begin_ending(TimeUs now) noexcept {
 
 void Connection::die(bool reset, ConnectionEvents& events) {
   reset_ = reset;
+  drop_queue(events);
   if (!reported_ && state_ != State::kHandshake) {
     if (state_ == State::kReplying) {
       report(code_received_, peer_reason_ ? *peer_reason_ : std::string(), false, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE,
@@ -158,9 +166,7 @@ void Connection::abort(uint32_t cause, ConnectionEvents& events) {
   if (state_ == State::kDead) return;
   if (state_ == State::kOpen || cause_ == 0) cause_ = cause;
   // What has been closed properly and only waits for the peer's FIN is not turned into a reset.
-  const bool reset = state_ != State::kEnding || !outbox_.empty();
-  drop_queue(events);
-  die(reset, events);
+  die(state_ != State::kEnding || !outbox_.empty(), events);
 }
 
 bool Connection::take_shutdown() noexcept {

@@ -10,6 +10,7 @@ namespace {
 
 // A peer that pings without reading its pongs is not read further beyond this.
 constexpr size_t kMaxControlBacklogBytes = 64 * 1024;
+constexpr TimeUs kSecondUs = 1'000'000;
 
 struct Failure {
   uint32_t code;
@@ -47,8 +48,11 @@ bool Connection::reading(TimeUs now) noexcept {
   const bool takes = takes_input();
   if (takes) {
     heartbeat_.resume(now);
+    if (deaf_since_ != kNever && message_deadline_ != kNever) message_deadline_ += now - deaf_since_;
+    deaf_since_ = kNever;
   } else {
     heartbeat_.suspend();
+    if (deaf_since_ == kNever) deaf_since_ = now;
   }
   return takes;
 }
@@ -85,8 +89,7 @@ void Connection::process(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents&
     if (!dispatch(event, data, now, events)) break;
   }
   processing_ = false;
-  if (!assembler_) return;
-  if (!assembler_->in_message()) {
+  if (state_ != State::kOpen || !assembler_->in_message()) {
     message_deadline_ = kNever;
   } else if (message_deadline_ == kNever && config_.message_timeout_ms != 0) {
     message_deadline_ = now + from_ms(config_.message_timeout_ms);
@@ -110,11 +113,7 @@ bool Connection::dispatch(Event event, const EventData& data, TimeUs now, Connec
       events.on_fragment(*this, data);
       return true;
     case Event::kPing:
-      // After our own Close nothing may be sent any more (RFC 6455, 5.5.1).
-      if (state_ == State::kOpen) {
-        if (!outbox_.push_control(Opcode::kPong, data.data, data.length)) abort(WSB_CAUSE_NETWORK_ERROR, events);
-        publish_queue();
-      }
+      answer_ping(data, events);
       return true;
     case Event::kPong:
       on_pong_frame(data, now, events);
@@ -129,20 +128,38 @@ bool Connection::dispatch(Event event, const EventData& data, TimeUs now, Connec
   return false;
 }
 
+void Connection::answer_ping(const EventData& data, ConnectionEvents& events) {
+  // After our own Close nothing may be sent any more (RFC 6455, 5.5.1); before it a long queue may take its time to drain.
+  const bool may_answer = state_ == State::kOpen || (state_ == State::kDraining && !outbox_.close_begun() &&
+                                                     outbox_.control_bytes() < kMaxControlBacklogBytes);
+  if (!may_answer) return;
+  if (!outbox_.push_control(Opcode::kPong, data.data, data.length)) abort(WSB_CAUSE_NETWORK_ERROR, events);
+  publish_queue();
+}
+
 void Connection::count_message_in(TimeUs now) {
   figures_.messages_in.add(1);
   figures_.message_at.set(now);
   const uint32_t rate = config_.max_messages_per_second;
   if (rate == 0) return;
-  // A bucket that holds one second's worth and fills evenly.
-  const TimeUs per_token = 1'000'000 / rate + 1;
-  const uint64_t earned = (now - tokens_at_) / per_token;
-  if (earned != 0) {
-    tokens_ = static_cast<uint32_t>(std::min<uint64_t>(rate, tokens_ + earned));
-    tokens_at_ = tokens_ == rate ? now : tokens_at_ + earned * per_token;
-  }
+  fill_tokens(now);
   if (tokens_ != 0) --tokens_;
-  if (tokens_ == 0) throttled_until_ = tokens_at_ + per_token;
+  if (tokens_ == 0) throttled_until_ = tokens_at_ + (kSecondUs + rate - 1) / rate;
+}
+
+// A bucket that holds one second's worth of messages and fills evenly, in steps as large as the time since the last.
+void Connection::fill_tokens(TimeUs now) noexcept {
+  const uint64_t rate = config_.max_messages_per_second;
+  const uint64_t earned = std::min(now - tokens_at_, kSecondUs) * rate / kSecondUs;
+  if (earned == 0) return;
+  tokens_ = static_cast<uint32_t>(std::min(rate, tokens_ + earned));
+  tokens_at_ = tokens_ == rate ? now : tokens_at_ + (earned * kSecondUs + rate - 1) / rate;
+}
+
+void Connection::end_throttle(TimeUs now) noexcept {
+  if (throttled_until_ == 0 || now < throttled_until_) return;
+  throttled_until_ = 0;
+  fill_tokens(now);
 }
 
 void Connection::on_pong_frame(const EventData& data, TimeUs now, ConnectionEvents& events) {
@@ -172,6 +189,10 @@ void Connection::on_stream_error(TimeUs now, ConnectionEvents& events) {
 }
 
 void Connection::transport_ended(ConnectionEvents& events) {
+  drop_queue(events);
+  outbox_.clear();
+  answer_left_ = 0;
+  publish_queue();
   switch (state_) {
     case State::kOpen:
     case State::kDraining:
@@ -190,7 +211,6 @@ void Connection::transport_ended(ConnectionEvents& events) {
       break;
   }
   enter(State::kDead);
-  drop_queue(events);
 }
 
 }  // namespace wsb::core

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "core/connection.h"
 #include "wsbeat/wsbeat.h"
@@ -9,43 +10,68 @@
 namespace wsb::core {
 
 namespace {
-constexpr size_t kMaxControlQueueBytes = 64 * 1024;
 constexpr size_t kMaxTrackedPings = 16;
 }  // namespace
 
+// A message as large as the limit itself still fits an empty queue: its header does not count then.
+bool Connection::has_room(size_t framed) const noexcept {
+  return queued_bytes() == 0 || queued_bytes() + framed <= config_.max_queue_bytes;
+}
+
+// What the policy does about a full queue. Closes, if that is the policy.
+void Connection::make_room(size_t framed, ConnectionEvents& events, TimeUs now) {
+  if (config_.slow_consumer == WSB_SLOW_CLOSE) {
+    close_slow_consumer(events, now);
+  } else if (config_.slow_consumer == WSB_SLOW_DROP_OLDEST) {
+    const size_t dropped = outbox_.drop_oldest(framed, config_.max_queue_bytes + answer_left_);
+    publish_queue();
+    tell_dropped(dropped, events);
+  }
+}
+
 Connection::Admission Connection::admit(size_t payload, size_t framed, ConnectionEvents& events, TimeUs now) {
   if (state_ != State::kOpen) return Admission::kClosed;
-  const size_t limit = config_.max_queue_bytes;
-  if (payload > limit) return Admission::kTooBig;
-  // A message as large as the limit itself still fits an empty queue: its header does not count then.
-  if (outbox_.empty() || outbox_.bytes() + framed <= limit) return Admission::kYes;
-  if (config_.slow_consumer == WSB_SLOW_CLOSE) {
-    drop_queue(events);
-    fail(WSB_CLOSE_TRY_AGAIN_LATER, "slow consumer", WSB_CAUSE_SLOW_CONSUMER, now, events);
-    return Admission::kClosed;
-  }
-  if (config_.slow_consumer == WSB_SLOW_DROP_OLDEST) {
-    const size_t dropped = outbox_.drop_oldest(framed, limit);
-    if (dropped != 0) events.on_dropped(*this, dropped);
-    publish_queue();
-    if (outbox_.empty() || outbox_.bytes() + framed <= limit) return Admission::kYes;
-  }
+  if (payload > config_.max_queue_bytes) return Admission::kTooBig;
+  if (has_room(framed)) return Admission::kYes;
+  make_room(framed, events, now);
+  if (state_ != State::kOpen) return Admission::kClosed;
+  if (has_room(framed)) return Admission::kYes;
   drain_owed_ = true;
   return Admission::kFull;
 }
 
+void Connection::close_slow_consumer(ConnectionEvents& events, TimeUs now) {
+  if (state_ != State::kOpen) return;
+  drop_queue(events);
+  fail(WSB_CLOSE_TRY_AGAIN_LATER, "slow consumer", WSB_CAUSE_SLOW_CONSUMER, now, events);
+}
+
 bool Connection::queue_data(Opcode opcode, const void* data, size_t n) {
-  if (deflate_ && n >= config_.deflate_threshold_bytes) {
-    if (!deflater_) {
-      deflater_.reset(new (std::nothrow) Deflater(*deflate_, config_.deflate.level, config_.deflate.mem_level));
-      if (!deflater_) return outbox_.push_frame(opcode, false, data, n);
-    }
-    ByteBuffer compressed;
-    if (deflater_->deflate(static_cast<const uint8_t*>(data), n, compressed)) {
-      return outbox_.push_frame(opcode, true, compressed.data(), compressed.size());
-    }
-  }
+  if (deflate_ && n >= config_.deflate_threshold_bytes) return queue_compressed(opcode, data, n);
   return outbox_.push_frame(opcode, false, data, n);
+}
+
+bool Connection::queue_compressed(Opcode opcode, const void* data, size_t n) {
+  if (!deflater_) {
+    DeflateParams params = *deflate_;
+    // A message that may be dropped from the queue must not be what later ones refer to.
+    if (config_.slow_consumer == WSB_SLOW_DROP_OLDEST) params.server_no_context_takeover = true;
+    deflater_.reset(new (std::nothrow) Deflater(params, config_.deflate.level, config_.deflate.mem_level));
+  }
+  ByteBuffer compressed;
+  if (!deflater_ || !deflater_->deflate(static_cast<const uint8_t*>(data), n, compressed)) {
+    return outbox_.push_frame(opcode, false, data, n);
+  }
+  const bool pushed = outbox_.push_frame(opcode, true, compressed.data(), compressed.size());
+  if (!pushed) deflater_.reset();  // nor one that never got into it
+  return pushed;
+}
+
+bool Connection::queue_message(BufferRef message) {
+  if (deflate_ && message->payload_size() >= config_.deflate_threshold_bytes) {
+    return queue_compressed(message->opcode, message->payload(), message->payload_size());
+  }
+  return outbox_.push_message(std::move(message));
 }
 
 Connection::Result Connection::queued(bool ok, TimeUs now) noexcept {
@@ -72,22 +98,18 @@ Connection::Result Connection::send(Opcode opcode, const void* data, size_t n, C
 Connection::Result Connection::send_message(Buffer* message, ConnectionEvents& events, TimeUs now) {
   const Admission admission = admit(message->payload_size(), message->size, events, now);
   if (admission != Admission::kYes) return refused(admission == Admission::kFull, admission == Admission::kTooBig);
-  const bool compress = deflate_ && message->payload_size() >= config_.deflate_threshold_bytes;
-  return queued(compress ? queue_data(message->opcode, message->payload(), message->payload_size())
-                         : outbox_.push_message(BufferRef::share(message)),
-                now);
+  return queued(queue_message(BufferRef::share(message)), now);
 }
 
 Connection::Result Connection::send_accepted(BufferRef message, ConnectionEvents& events, TimeUs now) {
+  if (state_ == State::kOpen && !has_room(message->size)) make_room(message->size, events, now);
   if (state_ != State::kOpen) {
     events.on_dropped(*this, 1);
     return Result::kClosed;
   }
-  if (config_.slow_consumer != WSB_SLOW_REFUSE) return send_message(message.get(), events, now);
-  const bool compress = deflate_ && message->payload_size() >= config_.deflate_threshold_bytes;
-  return queued(compress ? queue_data(message->opcode, message->payload(), message->payload_size())
-                         : outbox_.push_message(std::move(message)),
-                now);
+  const Result result = queued(queue_message(std::move(message)), now);
+  if (result != Result::kOk) events.on_dropped(*this, 1);
+  return result;
 }
 
 void Connection::owe_drain(ConnectionEvents& events) {
@@ -124,14 +146,17 @@ void Connection::mark_pings_left(TimeUs now, TimeUs stalled_us) {
 }
 
 void Connection::maybe_drained(ConnectionEvents& events) {
-  if (!drain_owed_ || state_ != State::kOpen || outbox_.bytes() > config_.max_queue_bytes / 2) return;
+  if (!drain_owed_ || state_ != State::kOpen || queued_bytes() > config_.max_queue_bytes / 2) return;
   drain_owed_ = false;
   events.on_drain(*this);
 }
 
 void Connection::wrote(size_t n, TimeUs now, TimeUs stalled_us, ConnectionEvents& events) {
+  if (n == 0) return;
   outbox_.consume(n);
-  figures_.bytes_out.add(n);
+  const size_t answer = std::min(n, answer_left_);
+  answer_left_ -= answer;
+  figures_.bytes_out.add(n - answer);
   publish_queue();
   mark_pings_left(now, stalled_us);
   switch (state_) {

@@ -12,7 +12,7 @@ TimeUs Connection::idle_due() const noexcept {
 }
 
 TimeUs Connection::next_due() const noexcept {
-  TimeUs due = std::min({state_deadline_, auth_deadline_, message_deadline_, idle_due()});
+  TimeUs due = std::min({state_deadline_, auth_deadline_, deaf_since_ == kNever ? message_deadline_ : kNever, idle_due()});
   if (state_ == State::kOpen) {
     due = std::min(due, heartbeat_.next_due());
     if (throttled_until_ != 0) due = std::min(due, throttled_until_);
@@ -43,7 +43,7 @@ bool Connection::on_limits_due(TimeUs now, ConnectionEvents& events) {
     close(WSB_CLOSE_POLICY_VIOLATION, "authentication timeout", WSB_CAUSE_AUTH_TIMEOUT, now);
     return true;
   }
-  if (now >= message_deadline_) {
+  if (deaf_since_ == kNever && now >= message_deadline_) {
     fail(WSB_CLOSE_POLICY_VIOLATION, "message took too long", WSB_CAUSE_PROTOCOL_ERROR, now, events);
     return true;
   }
@@ -56,13 +56,10 @@ bool Connection::on_limits_due(TimeUs now, ConnectionEvents& events) {
 
 void Connection::on_time(TimeUs now, TimeUs stalled_us, ConnectionEvents& events) {
   if (now >= state_deadline_) on_state_deadline(events);
-  if (state_ != State::kOpen || on_limits_due(now, events)) return;
-  if (throttled_until_ != 0 && now >= throttled_until_) {
-    throttled_until_ = 0;
-    tokens_ = std::max(tokens_, 1U);
-    tokens_at_ = now;
-  }
+  if (state_ != State::kOpen) return;
+  end_throttle(now);
   const bool reading_now = reading(now);
+  if (on_limits_due(now, events)) return;
   switch (heartbeat_.check(now, stalled_us, [&] { return reading_now && events.input_waiting(*this); })) {
     case Heartbeat::Verdict::kNothing:
       break;
@@ -70,6 +67,8 @@ void Connection::on_time(TimeUs now, TimeUs stalled_us, ConnectionEvents& events
       if (outbox_.push_control(Opcode::kPing, heartbeat_.payload(), Heartbeat::kPayloadBytes)) {
         ping_position_ = outbox_.control_queued_position();
         publish_queue();
+      } else {
+        heartbeat_.ping_not_queued();
       }
       break;
     case Heartbeat::Verdict::kDead:

@@ -8,8 +8,7 @@ namespace wsb::core {
 
 void Heartbeat::start(TimeUs now, const HeartbeatSettings& settings, uint16_t phase) noexcept {
   settings_ = settings;
-  ping_out_ = false;
-  deadline_ = kNever;
+  deadline_ = kNever;  // the last ping's pong would still tell a round trip
   const TimeUs interval = from_ms(settings.interval_ms);
   next_ping_ = enabled() ? now + interval * (phase + 1U) / 65536 : kNever;
   figures_.interval_ms.set(settings.interval_ms);
@@ -42,15 +41,16 @@ void Heartbeat::ping_left(TimeUs now, TimeUs stalled_us) noexcept {
   grace_used_ = false;
   left_at_ = now;
   stalled_at_ping_ = stalled_us;
-  deadline_ = now + from_ms(settings_.timeout_ms);
   figures_.pings_sent.add(1);
+  if (!enabled()) return;
+  deadline_ = now + from_ms(settings_.timeout_ms);
   figures_.waiting.set(1);
 }
 
 void Heartbeat::resume(TimeUs now) noexcept {
   if (!suspended_) return;
   suspended_ = false;
-  if (ping_out_ && deadline_ != kNever) deadline_ = now + from_ms(settings_.timeout_ms);
+  if (deadline_ != kNever) deadline_ = now + from_ms(settings_.timeout_ms);
 }
 
 bool Heartbeat::is_overdue(TimeUs now, TimeUs stalled_us) noexcept {

@@ -31,6 +31,8 @@ class Heartbeat {
   bool pong(const uint8_t* payload, size_t n, TimeUs now, uint32_t& rtt_us) noexcept;
   // The last ping left our queue; its answer is due `timeout` from now. `stalled_us`: see check().
   void ping_left(TimeUs now, TimeUs stalled_us) noexcept;
+  // The ping asked for by check() did not get into our queue: the next is due with the next beat.
+  void ping_not_queued() noexcept { ping_queued_ = false; }
   // Nothing can be heard while we do not read: no deadline runs. Resuming grants a full timeout.
   void suspend() noexcept { suspended_ = true; }
   void resume(TimeUs now) noexcept;
@@ -52,7 +54,7 @@ class Heartbeat {
 
   // When check() should be called next; kNever when off.
   TimeUs next_due() const noexcept;
-  bool waiting() const noexcept { return ping_out_ && !answered(); }
+  bool waiting() const noexcept { return deadline_ != kNever && !answered(); }
 
   // For information, readable from any thread.
   struct Figures {

@@ -239,6 +239,12 @@ size_t Outbox::drop_queued() {
   return dropped;
 }
 
+void Outbox::clear() noexcept {
+  pieces_.clear();
+  control_.clear();
+  head_ = data_bytes_ = frame_left_ = control_head_ = 0;
+}
+
 size_t Outbox::drop_oldest(size_t needed, size_t limit) {
   size_t dropped = 0;
   size_t index = frame_left_ != 0 ? head_ + 1 : head_;

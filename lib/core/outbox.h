@@ -35,6 +35,7 @@ class Outbox {
 
   // Keeps only the frame that is partly written, and control frames. Returns how many whole messages were dropped.
   size_t drop_queued();
+  void clear() noexcept;
   // Drops whole messages that have not begun to leave, oldest first, until `needed` bytes fit below `limit` or none is left.
   // Returns how many were dropped. Needs set_keep_apart(true) from the start.
   size_t drop_oldest(size_t needed, size_t limit);

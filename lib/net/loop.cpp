@@ -123,6 +123,7 @@ void Loop::Impl::open_context() {
   if (config.tls.enabled()) {
     info.alpn = "http/1.1";
     info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;  // without files: set_up_tls brings the certificate
+    info.provided_client_ssl_ctx = config.credentials->idle_context();
   }
   vhost = lws_create_vhost(context, &info);
   if (!tls_error.empty()) throw NetError(Fault::kTls, tls_error);

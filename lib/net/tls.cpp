@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <system_error>
 
 #include "net/errors.h"
 #include "wsbeat/wsbeat.h"
@@ -17,9 +18,11 @@ namespace wsb::net {
 
 namespace {
 
+// The first error is the cause; those after it only tell who passed it on.
 std::string openssl_reason() {
-  const unsigned long code = ERR_peek_last_error();
+  const unsigned long code = ERR_peek_error();
   ERR_clear_error();
+  if (code != 0 && ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));
   const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
   return reason != nullptr ? reason : "unreadable";
 }
@@ -65,6 +68,8 @@ bool Credentials::apply(ssl_ctx_st* context) const noexcept {
   return SSL_CTX_use_cert_and_key(context, SSL_CTX_get0_certificate(loaded), SSL_CTX_get0_privatekey(loaded), chain, 1) == 1;
 }
 
+ssl_ctx_st* Credentials::idle_context() const noexcept { return impl_->loaded.get(); }
+
 TicketKeys make_ticket_keys() {
   TicketKeys keys{};
   if (RAND_bytes(keys.data(), static_cast<int>(keys.size())) != 1) fail("random numbers");
@@ -93,6 +98,13 @@ void configure_tls(ssl_ctx_st* context, const TlsConfig& config, const TicketKey
   int mode = SSL_VERIFY_PEER;
   if (config.client_cert == WSB_CLIENT_CERT_REQUIRED) mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
   SSL_CTX_set_verify(context, mode, nullptr);
+}
+
+// lws loses a context whose set-up fails: so failures are found on one of ours.
+void check_tls(const TlsConfig& config, const TicketKeys& keys) {
+  const ContextPtr context(SSL_CTX_new(TLS_server_method()));
+  if (!context) fail("TLS");
+  configure_tls(context.get(), config, keys);
 }
 
 int64_t tls_write(ssl_st* ssl, const uint8_t* bytes, size_t n) noexcept {

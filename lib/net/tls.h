@@ -30,6 +30,8 @@ class Credentials {
   Credentials& operator=(const Credentials&) = delete;
   // Makes a context use them for new connections.
   bool apply(ssl_ctx_st* context) const noexcept;
+  // A context that lws may call its client context: it would else make one with every root certificate of the system.
+  ssl_ctx_st* idle_context() const noexcept;
 
  private:
   struct Impl;
@@ -39,6 +41,9 @@ class Credentials {
 // Keys for session tickets: the same for all workers, so a session is resumed whichever worker accepts.
 using TicketKeys = std::array<uint8_t, 80>;
 TicketKeys make_ticket_keys();  // throws NetError
+
+// Whether configure_tls will succeed. Throws NetError.
+void check_tls(const TlsConfig& config, const TicketKeys& keys);
 
 // Sets up a worker's context, made by lws: versions, client certificates, tickets, memory. Throws NetError.
 void configure_tls(ssl_ctx_st* context, const TlsConfig& config, const TicketKeys& keys);

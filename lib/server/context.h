@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/limits.h"
@@ -20,10 +21,10 @@ struct Context {
         callbacks(its_callbacks),
         limits(config.max_connections, config.max_connections_per_address) {}
 
-  void log(uint32_t level, uint64_t conn, const std::string& text) const noexcept {
+  void log(uint32_t level, uint64_t conn, std::string_view text, std::string_view detail = {}) const noexcept {
     if (level > config.log_level) return;
     try {
-      delivery->log(level, conn, text);
+      delivery->log(level, conn, std::string(text).append(detail));
     } catch (const std::exception&) {  // no memory to say something: say nothing
     }
   }

@@ -23,8 +23,8 @@ class Delivery {
   virtual void closed(Session& session, const core::CloseInfo& info) noexcept = 0;
   virtual void refused(uint32_t status, uint32_t refusal, const std::string& peer) = 0;
   virtual void log(uint32_t level, uint64_t conn, const std::string& text) = 0;  // any thread
-  // The end of a loop turn: what was held back is handed over.
-  virtual void turn_ended(uint32_t worker) noexcept = 0;
+  // Between reading and writing, and at the end of a loop turn: what was held back is handed over.
+  virtual void hand_over_held(uint32_t worker) noexcept = 0;
   // All workers have ended; the last event.
   virtual void stopped() noexcept = 0;
 };

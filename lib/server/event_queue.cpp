@@ -97,7 +97,7 @@ void EventQueue::hand_over(EventList& events) noexcept {
   (void)!::write(event_fd_, &one, sizeof one);
 }
 
-void EventQueue::turn_ended(uint32_t worker) noexcept {
+void EventQueue::hand_over_held(uint32_t worker) noexcept {
   if (held_[worker].size() != 0) hand_over(held_[worker]);
 }
 

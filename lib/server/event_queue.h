@@ -69,7 +69,7 @@ class EventQueue final : public Delivery {
   void closed(Session& session, const core::CloseInfo& info) noexcept override;
   void refused(uint32_t status, uint32_t refusal, const std::string& peer) override;
   void log(uint32_t level, uint64_t conn, const std::string& text) override;
-  void turn_ended(uint32_t worker) noexcept override;
+  void hand_over_held(uint32_t worker) noexcept override;
   void stopped() noexcept override;
 
  private:

@@ -91,6 +91,7 @@ void Server::set_up(bool caller_is_worker) {
     if (loop_config_.tls.enabled()) {
       loop_config_.credentials = std::make_shared<net::Credentials>(loop_config_.tls.cert_file, loop_config_.tls.key_file);
       loop_config_.ticket_keys = net::make_ticket_keys();
+      net::check_tls(loop_config_.tls, loop_config_.ticket_keys);
     }
     listeners_ = std::make_unique<net::Listeners>(context_.config.listen, workers_.size());
     arrived_ = 0;
@@ -177,11 +178,16 @@ void Server::worker_ended() noexcept {
   changed_.notify_all();
 }
 
-void Server::start() { set_up(false); }
+void Server::start() {
+  set_up(false);
+  context_.log(WSB_LOG_INFO, 0, "started");
+}
+
 
 void Server::run() {
   const NoSigpipe no_sigpipe;
   set_up(true);
+  context_.log(WSB_LOG_INFO, 0, "started");
   workers_[0]->run();
   worker_ended();
   wait_for_end();
@@ -190,6 +196,7 @@ void Server::run() {
 // -------------------------------------------------------------------------------------------------------------------- stop
 
 void Server::begin_stop(const StopOrder& order) {
+  bool first = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     switch (state_) {
@@ -202,8 +209,10 @@ void Server::begin_stop(const StopOrder& order) {
       case State::kStopping:
         break;
     }
+    first = state_ == State::kRunning;
     state_ = State::kStopping;
   }
+  if (first) context_.log(WSB_LOG_INFO, 0, "stopping");
   for (const auto& worker : workers_) worker->stop(order);
 }
 

@@ -76,6 +76,9 @@ struct Session final : core::ConnectionEvents {
   std::array<uint32_t, 5> text_at{};                 // where each begins, and the end
   std::unique_ptr<core::CloseInfo> late_close;       // reported inside a callback; told when that has returned
   std::atomic<uint64_t> inflight_bytes{0};           // sent by other threads, not yet in the outbox
+  std::atomic<uint64_t> inflight_control_bytes{0};   // pings of other threads, likewise
+  uint64_t mailbox_seen = 0;                         // under the gate: the mailbox in which first_inflight counts
+  size_t first_inflight = 0;                         // no message of this connection lies before it
   QueueAccount queue;
   size_t counted_queue_bytes = 0;                    // in the worker's sum
   uint32_t index = 0;                                // in the worker's list

@@ -50,7 +50,7 @@ void Worker::run() {
   Worker* const outer = current_worker;  // a server may run inside another's callback
   current_worker = this;
   loop_->run();
-  context_.delivery->turn_ended(index_);
+  context_.delivery->hand_over_held(index_);
   close();
   current_worker = outer;
 }
@@ -182,6 +182,7 @@ void Worker::mark_dirty(Session& session) {
 void Worker::on_turn() {
   if (!dirty_.empty()) {
     metrics_.loop_turns.add(1);
+    context_.delivery->hand_over_held(index_);  // what was read reaches the application before the answers leave
     for (size_t round = 0; round < kMaxRoundsPerTurn && !dirty_.empty(); ++round) {
       settling_.swap(dirty_);
       for (size_t i = 0; i < settling_.size(); ++i) {
@@ -194,8 +195,8 @@ void Worker::on_turn() {
       settling_.clear();
     }
     if (!dirty_.empty()) loop_->wake();
-    context_.delivery->turn_ended(index_);
   }
+  context_.delivery->hand_over_held(index_);
   if (stopping_) check_stopped();
   if (alarm_changed_) {
     alarm_changed_ = false;
@@ -219,9 +220,15 @@ void Worker::settle(Session& session) {
     end(session);
     return;
   }
-  session.transport->set_reading(session.conn.reading(loop_->now()));
+  const bool reading = session.conn.reading(loop_->now());
+  session.transport->set_reading(reading);
+  if (reading && session.conn.has_pending_input()) mark_dirty(session);  // what was kept back behind pongs that have left now
   schedule(session);
-  const size_t queued = session.conn.outbox().bytes();
+  count_queue(session);
+}
+
+void Worker::count_queue(Session& session) noexcept {
+  const size_t queued = session.conn.reported() ? 0 : session.conn.queued_bytes();  // what is left of an end is nobody's queue
   metrics_.queue_bytes.add(queued - session.counted_queue_bytes);
   session.counted_queue_bytes = queued;
 }
@@ -234,6 +241,7 @@ bool Worker::flush(Session& session) {
     if (count == 0) return true;
     size_t offered = 0;
     for (size_t k = 0; k < count; ++k) offered += spans[k].size;
+    const core::TimeUs left = loop_->now();  // before the write: the peer's pong may be there before it returns
     const int64_t taken = session.transport->write(spans, count);
     metrics_.writes.add(1);
     if (taken < 0) {
@@ -242,7 +250,7 @@ bool Worker::flush(Session& session) {
     }
     const uint64_t pings_before = session.conn.heartbeat_figures().pings_sent.get();
     metrics_.bytes_out.add(static_cast<uint64_t>(taken));
-    guarded(session, [&] { session.conn.wrote(static_cast<size_t>(taken), loop_->now(), stalled_us_, session); });
+    guarded(session, [&] { session.conn.wrote(static_cast<size_t>(taken), left, stalled_us_, session); });
     metrics_.pings_sent.add(session.conn.heartbeat_figures().pings_sent.get() - pings_before);
     if (static_cast<size_t>(taken) < offered) {
       session.write_blocked = true;
@@ -292,11 +300,13 @@ void Worker::tell_late_close(Session& session) noexcept {
 }
 
 void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept {
+  count_queue(session);
   metrics_.closed.add(1);
   metrics_.connections.sub(1);
   metrics_.closed_by_cause[info.cause].add(1);
   if (info.clean) metrics_.closed_clean.add(1);
   if (stopping_) ++(info.clean ? stop_counts_.clean : stop_counts_.aborted);
+  context_.log(WSB_LOG_DEBUG, session.id, "closed: ", wsb_cause_name(info.cause));
   context_.delivery->closed(session, info);
   {
     const std::lock_guard<std::mutex> lock(gate_);
@@ -323,7 +333,7 @@ void Worker::destroy(Session& session) noexcept {
       if (session.dirty_index < list->size() && (*list)[session.dirty_index] == &session) (*list)[session.dirty_index] = nullptr;
     }
   }
-  metrics_.queue_bytes.sub(session.counted_queue_bytes);
+  count_queue(session);
   sessions_[session.index] = sessions_.back();
   sessions_[session.index]->index = session.index;
   sessions_.pop_back();

@@ -25,7 +25,7 @@ namespace wsb::server {
 
 // A call of another thread, carried out by the worker.
 struct Command {
-  enum class Kind : uint8_t { kSend, kOweDrain, kPing, kClose, kAbort, kPause, kResume, kHeartbeat, kAuthenticate, kEventsReleased };
+  enum class Kind : uint8_t { kSend, kOweDrain, kSlowConsumer, kPing, kClose, kAbort, kPause, kResume, kHeartbeat, kAuthenticate, kEventsReleased };
   Kind kind = Kind::kSend;
   uint64_t conn = 0;
   uint32_t code = 0;                  // kClose
@@ -129,6 +129,7 @@ class Worker final : public core::TransportEvents {
   bool flush(Session& session);
   void end(Session& session);
   void schedule(Session& session);
+  void count_queue(Session& session) noexcept;
   void heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept;
   uint16_t next_phase() noexcept;
   void on_session_time(Session& session, core::TimeUs now);
@@ -143,6 +144,7 @@ class Worker final : public core::TransportEvents {
   void serve_http(Session& session, const core::Request& request, const std::string& peer);
   void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest, size_t rest_bytes);
   void refuse(Session& session, const core::Refusal& refusal, const std::string& peer, bool head_only);
+  void tell_refused(uint32_t status, uint32_t refusal, const std::string& peer);
   uint32_t enter_limits(const std::string& peer);
   bool admit(Session& session, const core::Request& request, core::Handshake& verdict, const std::string& peer);
   void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate, bool authenticated);
@@ -155,6 +157,8 @@ class Worker final : public core::TransportEvents {
   void post(Command command);  // under the gate
   void wake_once() noexcept;   // under the gate
   int send_from_elsewhere(uint64_t id, core::BufferRef message);
+  int refuse_from_elsewhere(Session& session, Command command);
+  void drop_oldest_inflight(Session& session, size_t needed);
   void carry_out(Command& command);
   void apply(Session& session, Command& command);
   int result_of(core::Connection::Result result) noexcept;
@@ -192,11 +196,13 @@ class Worker final : public core::TransportEvents {
   core::TimeUs linger_until_ = core::kNever;
   StopCounts stop_counts_;
   std::atomic<uint64_t> refused_elsewhere_{0};  // sends of other threads that found the queue full
+  std::atomic<uint64_t> dropped_elsewhere_{0};  // messages dropped before the worker took them
 
   std::mutex gate_;  // guards what follows, and the registry against lookups of other threads
   std::condition_variable credentials_taken_;
   std::vector<Command> mailbox_;
   std::vector<Command> taken_;
+  uint64_t mailbox_number_ = 1;  // how many there have been
   std::optional<StopOrder> new_stop_;
   std::shared_ptr<const net::Credentials> new_credentials_;
   CloseCounts close_counts_;

@@ -31,6 +31,8 @@ uint32_t public_state(const Session& session) noexcept {
 
 bool is_open(const Session& session) noexcept { return public_state(session) == WSB_STATE_OPEN; }
 
+constexpr size_t ping_frame_bytes(size_t payload) noexcept { return payload + core::header_size(payload); }
+
 uint64_t since(uint64_t now, uint64_t then) noexcept { return now > then ? now - then : 0; }
 
 }  // namespace
@@ -43,7 +45,8 @@ Outcome Worker::with_session(uint64_t id, Outcome missing, Use&& use) {
   }
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find(id);
-  return session != nullptr ? use(*session) : missing;
+  // While its on_close runs, a connection is gone for everybody else.
+  return session != nullptr && public_state(*session) != WSB_STATE_CLOSED ? use(*session) : missing;
 }
 
 // With the gate held.
@@ -65,7 +68,6 @@ int Worker::result_of(Result result) noexcept {
     case Result::kClosed:
       return WSB_E_CLOSED;
     case Result::kFull:
-      metrics_.queue_refused.add(1);
       return WSB_E_FULL;
     case Result::kTooBig:
       return WSB_E_TOO_BIG;
@@ -101,33 +103,60 @@ int Worker::send_message(uint64_t id, core::Buffer* message) {
 
 int Worker::sent(Result result) noexcept {
   if (result == Result::kOk) metrics_.messages_out.add(1);
+  if (result == Result::kFull) metrics_.queue_refused.add(1);
   return result_of(result);
 }
 
+// The queue as another thread sees it: what is in the outbox and what is on its way there, together under the limit.
 int Worker::send_from_elsewhere(uint64_t id, core::BufferRef message) {
-  const size_t limit = context_.config.connection.max_queue_bytes;
+  const core::ConnectionConfig& config = context_.config.connection;
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find(id);
   if (session == nullptr || !is_open(*session)) return WSB_E_CLOSED;
-  if (message->payload_size() > limit) return WSB_E_TOO_BIG;
-  // The policies that make room do so on the worker, but what is on its way there is bounded for them too.
+  if (message->payload_size() > config.max_queue_bytes) return WSB_E_TOO_BIG;
+  const size_t size = message->size;
   const uint64_t inflight = session->inflight_bytes.load(std::memory_order_acquire);
-  const bool refuses = context_.config.connection.slow_consumer == WSB_SLOW_REFUSE;
-  const uint64_t waiting = inflight + (refuses ? session->conn.figures().queued_bytes.get() : 0);
+  const uint64_t waiting = inflight + session->conn.figures().queued_bytes.get();
   Command command;
   command.conn = id;
-  if (waiting != 0 && waiting + message->size > limit) {
-    command.kind = Command::Kind::kOweDrain;
-    post(std::move(command));
-    refused_elsewhere_.fetch_add(1, std::memory_order_relaxed);
-    return WSB_E_FULL;
+  if (waiting != 0 && waiting + size > config.max_queue_bytes) {
+    if (config.slow_consumer != WSB_SLOW_DROP_OLDEST) return refuse_from_elsewhere(*session, std::move(command));
+    if (inflight + size > config.max_queue_bytes) drop_oldest_inflight(*session, size);
   }
-  const size_t size = message->size;
   command.kind = Command::Kind::kSend;
   command.buffer = std::move(message);
   post(std::move(command));
   session->inflight_bytes.fetch_add(size, std::memory_order_relaxed);
   return WSB_OK;
+}
+
+int Worker::refuse_from_elsewhere(Session& session, Command command) {
+  const bool closes = context_.config.connection.slow_consumer == WSB_SLOW_CLOSE;
+  command.kind = closes ? Command::Kind::kSlowConsumer : Command::Kind::kOweDrain;
+  post(std::move(command));
+  if (closes) {
+    session.remote_closing.store(true, std::memory_order_relaxed);
+    return WSB_E_CLOSED;
+  }
+  refused_elsewhere_.fetch_add(1, std::memory_order_relaxed);
+  return WSB_E_FULL;
+}
+
+// Messages that the worker has not taken yet make room, oldest first. The search goes on where the last one ended.
+void Worker::drop_oldest_inflight(Session& session, size_t needed) {
+  if (session.mailbox_seen != mailbox_number_) {
+    session.mailbox_seen = mailbox_number_;
+    session.first_inflight = 0;
+  }
+  uint64_t inflight = session.inflight_bytes.load(std::memory_order_acquire);
+  for (size_t& i = session.first_inflight; i < mailbox_.size() && inflight + needed > context_.config.connection.max_queue_bytes; ++i) {
+    Command& command = mailbox_[i];
+    if (command.conn != session.id || command.kind != Command::Kind::kSend || !command.buffer) continue;
+    inflight -= command.buffer->size;
+    session.inflight_bytes.fetch_sub(command.buffer->size, std::memory_order_relaxed);
+    command.buffer = core::BufferRef();
+    dropped_elsewhere_.fetch_add(1, std::memory_order_relaxed);
+  }
 }
 
 int Worker::ping(uint64_t id, const void* data, size_t n) {
@@ -137,11 +166,14 @@ int Worker::ping(uint64_t id, const void* data, size_t n) {
       return result_of(session.conn.ping(data, n, loop_->now()));
     }
     if (!is_open(session)) return WSB_E_CLOSED;
+    const uint64_t waiting = session.inflight_control_bytes.load(std::memory_order_acquire) + session.conn.figures().control_bytes.get();
+    if (waiting > core::Connection::kMaxControlQueueBytes) return WSB_E_FULL;
     Command command;
     command.kind = Command::Kind::kPing;
     command.conn = id;
     if (n != 0) command.text.assign(static_cast<const char*>(data), n);
     post(std::move(command));
+    session.inflight_control_bytes.fetch_add(ping_frame_bytes(n), std::memory_order_relaxed);
     return WSB_OK;
   });
 }
@@ -284,6 +316,7 @@ void Worker::list_connections(std::vector<uint64_t>& out) {
 void Worker::add_metrics(MetricsSum& sum) {
   sum.add(metrics_, net::Loop::clock());
   sum.totals.queue_refused += refused_elsewhere_.load(std::memory_order_relaxed);
+  sum.totals.messages_dropped += dropped_elsewhere_.load(std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(gate_);
   for (const auto& [key, count] : close_counts_) sum.closes[key] += count;
 }
@@ -297,6 +330,7 @@ void Worker::on_wake() {
     const std::lock_guard<std::mutex> lock(gate_);
     awake_ = false;
     taken_.swap(mailbox_);
+    ++mailbox_number_;
     stop.swap(new_stop_);
     credentials = std::move(new_credentials_);
     new_credentials_.reset();
@@ -321,6 +355,7 @@ void Worker::apply(Session& session, Command& command) {
   core::Connection& conn = session.conn;
   switch (command.kind) {
     case Command::Kind::kSend: {
+      if (!command.buffer) return;  // dropped to make room
       const size_t size = command.buffer->size;
       (void)sent(conn.send_accepted(std::move(command.buffer), session, loop_->now()));
       session.inflight_bytes.fetch_sub(size, std::memory_order_release);
@@ -329,8 +364,12 @@ void Worker::apply(Session& session, Command& command) {
     case Command::Kind::kOweDrain:
       conn.owe_drain(session);
       return;
+    case Command::Kind::kSlowConsumer:
+      conn.close_slow_consumer(session, loop_->now());
+      return;
     case Command::Kind::kPing:
-      (void)result_of(conn.ping(command.text.data(), command.text.size(), loop_->now()));
+      (void)conn.ping(command.text.data(), command.text.size(), loop_->now());
+      session.inflight_control_bytes.fetch_sub(ping_frame_bytes(command.text.size()), std::memory_order_release);
       return;
     case Command::Kind::kClose:
       (void)conn.close(command.code, command.text, WSB_CAUSE_LOCAL_CLOSE, loop_->now());

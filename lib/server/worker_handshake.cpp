@@ -105,10 +105,15 @@ void Worker::serve_http(Session& session, const core::Request& request, const st
 }
 
 void Worker::refuse(Session& session, const core::Refusal& refusal, const std::string& peer, bool head_only) {
-  metrics_.refused_by_cause[refusal.refusal].add(1);
   session.conn.answer_and_end(
       core::build_response(refusal.status, kPlainText, refusal.body + "\n", refusal.headers, head_only), loop_->now());
-  context_.delivery->refused(refusal.status, refusal.refusal, peer);
+  tell_refused(refusal.status, refusal.refusal, peer);
+}
+
+void Worker::tell_refused(uint32_t status, uint32_t refusal, const std::string& peer) {
+  metrics_.refused_by_cause[refusal].add(1);
+  context_.log(WSB_LOG_INFO, 0, std::string("handshake refused: ").append(wsb_refusal_name(refusal)).append(", from "), peer);
+  context_.delivery->refused(status, refusal, peer);
 }
 
 uint32_t Worker::enter_limits(const std::string& peer) {
@@ -157,11 +162,10 @@ bool Worker::admit(Session& session, const core::Request& request, core::Handsha
   }
   if (answer.answered) {
     const uint32_t refusal = answer.status == 401 ? WSB_REFUSAL_UNAUTHORIZED : WSB_REFUSAL_APPLICATION;
-    metrics_.refused_by_cause[refusal].add(1);
     if (answer.content_type.empty()) answer.content_type = kPlainText;
     session.conn.answer_and_end(core::build_response(answer.status, answer.content_type, answer.body, answer.headers, false),
                                 loop_->now());
-    context_.delivery->refused(answer.status, refusal, peer);
+    tell_refused(answer.status, refusal, peer);
     return false;
   }
   session.set_texts(request.path, request.query, verdict.subprotocol, peer);
@@ -181,6 +185,7 @@ void Worker::open_session(Session& session, const std::string& answer, const cor
       session.id = registry_.add(&session);  // from here on other threads may find it
     }
     if (session.id == 0) throw std::bad_alloc();
+    context_.log(WSB_LOG_DEBUG, session.id, "opened from ", session.text(WSB_STRING_PEER));
     context_.delivery->opened(session);
   } catch (...) {
     metrics_.opened.sub(1);

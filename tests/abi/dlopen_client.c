@@ -1,15 +1,18 @@
 /* Loads the library by its file name alone, serves one client with it, unloads it and finds it gone; many times over.
- * The header gives types here; no function of it is linked. */
+ * The header gives types here; no function of it is linked.
+ * usage: LIBRARY, with a client of our own; or LIBRARY CERTIFICATE KEY, over TLS: whoever reads the port from stdout is the client. */
 #include <dirent.h>
 #include <dlfcn.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "raw_client.h"
 #include "wsbeat/wsbeat.h"
 
-enum { ROUNDS = 20, OPCODE_TEXT = 1, OPCODE_CLOSE = 8 };
+enum { ROUNDS = 20, TLS_ROUNDS = 5, OPCODE_TEXT = 1, OPCODE_CLOSE = 8, WORKERS = 2, CLIENT_TIMEOUT_S = 20 };
 
 /* What the client uses, resolved by dlsym. */
 #define API(XX)      \
@@ -37,6 +40,7 @@ static struct {
   atomic_int closed;
   atomic_int clean;
   atomic_uint code;
+  sem_t ended;
 } seen;
 
 static void on_open(const wsb_open_event *event, void *user) {
@@ -56,6 +60,7 @@ static void on_close(const wsb_close_event *event, void *user) {
   atomic_fetch_add(&seen.closed, 1);
   atomic_store(&seen.clean, (int)event->clean);
   atomic_store(&seen.code, event->code);
+  sem_post(&seen.ended);
 }
 
 static void *load(const char *path) {
@@ -73,11 +78,36 @@ static void *load(const char *path) {
   return library;
 }
 
-static void serve_one_client(void) {
+static void be_the_client(uint32_t port) {
+  const int fd = raw_connect(port);
+  raw_send(fd, OPCODE_TEXT, "hello", 5);
+  raw_expect(fd, OPCODE_TEXT, "hello", 5);
+  raw_send(fd, OPCODE_CLOSE,
+           "\x03\xe8"
+           "bye",
+           5);
+  raw_expect(fd, OPCODE_CLOSE, "\x03\xe8", 2);
+  raw_expect_end(fd);
+}
+
+static void tell_the_client(uint32_t port) {
+  printf("%u\n", port);
+  CHECK(fflush(stdout) == 0);
+}
+
+static void wait_for_the_end(void) {
+  struct timespec limit;
+  CHECK(clock_gettime(CLOCK_REALTIME, &limit) == 0);
+  limit.tv_sec += CLIENT_TIMEOUT_S;
+  CHECK(sem_timedwait(&seen.ended, &limit) == 0);
+}
+
+static void serve_one_client(const wsb_config *config) {
   wsb_callbacks callbacks;
   wsb_stop_result result;
   wsb_metrics metrics;
   memset(&seen, 0, sizeof seen);
+  CHECK(sem_init(&seen.ended, 0, 0) == 0);
   memset(&result, 0, sizeof result);
   result.size = sizeof result;
   wsb_callbacks_init(&callbacks);
@@ -85,30 +115,19 @@ static void serve_one_client(void) {
   callbacks.on_open = on_open;
   callbacks.on_message = on_message;
   callbacks.on_close = on_close;
-  CHECK(wsb.server_create(NULL, &callbacks, NULL) == WSB_E_INVALID);
+  CHECK(wsb.server_create(config, &callbacks, NULL) == WSB_E_INVALID);
   CHECK(wsb.last_error()[0] != '\0');
-  CHECK(wsb.server_create(NULL, &callbacks, &seen.server) == WSB_OK);
+  CHECK(wsb.server_create(config, &callbacks, &seen.server) == WSB_OK);
   CHECK(wsb.server_start(seen.server) == WSB_OK);
-
-  const int fd = raw_connect(wsb.server_port(seen.server));
-  raw_send(fd, OPCODE_TEXT, "hello", 5);
-  raw_expect(fd, OPCODE_TEXT, "hello", 5);
-  raw_send(fd, OPCODE_CLOSE,
-           "\x03\xe8"
-           "bye",
-           5);
-  raw_expect(fd, OPCODE_CLOSE,
-             "\x03\xe8"
-             "bye",
-             5);
-  raw_expect_end(fd);
-
+  (config->tls_cert_file == NULL ? be_the_client : tell_the_client)(wsb.server_port(seen.server));
+  wait_for_the_end();
   CHECK(wsb.server_stop(seen.server, NULL, &result) == WSB_OK);
   CHECK(wsb.server_get_metrics(seen.server, &metrics) == WSB_OK);
   CHECK(metrics.opened == 1 && metrics.closed == 1);
   CHECK(wsb.server_destroy(seen.server) == WSB_OK);
   CHECK(seen.opened == 1 && seen.messages == 1);
   CHECK(seen.closed == 1 && seen.clean == 1 && seen.code == WSB_CLOSE_NORMAL);
+  CHECK(sem_destroy(&seen.ended) == 0);
 }
 
 static int is_mapped(const char *path) {
@@ -132,22 +151,34 @@ static int count_entries(const char *folder) {
   return count;
 }
 
+static void one_round(const char *path, const wsb_config *config) {
+  void *library = load(path);
+  CHECK(is_mapped(path));
+  CHECK(strcmp(wsb.version_string(), WSB_VERSION_STRING) == 0);
+  CHECK(wsb.version_number() == WSB_VERSION_NUMBER);
+  serve_one_client(config);
+  CHECK(dlclose(library) == 0);
+  CHECK(dlopen(path, RTLD_NOW | RTLD_NOLOAD) == NULL);
+  CHECK(!is_mapped(path));
+}
+
 int main(int argc, char **argv) {
-  CHECK(argc == 2);
+  CHECK(argc == 2 || argc == 4);
+  wsb_config config;
+  wsb_config_init(&config);
+  config.workers = WORKERS;
+  if (argc == 4) {
+    config.tls_cert_file = argv[2];
+    config.tls_key_file = argv[3];
+  }
   const int descriptors_before = count_entries("/proc/self/fd");
   const int threads_before = count_entries("/proc/self/task");
-  for (int round = 1; round <= ROUNDS; ++round) {
-    void *library = load(argv[1]);
-    CHECK(is_mapped(argv[1]));
-    CHECK(strcmp(wsb.version_string(), WSB_VERSION_STRING) == 0);
-    CHECK(wsb.version_number() == WSB_VERSION_NUMBER);
-    serve_one_client();
-    CHECK(dlclose(library) == 0);
-    CHECK(dlopen(argv[1], RTLD_NOW | RTLD_NOLOAD) == NULL);
-    CHECK(!is_mapped(argv[1]));
+  const int rounds = argc == 4 ? TLS_ROUNDS : ROUNDS;
+  for (int round = 0; round < rounds; ++round) {
+    one_round(argv[1], &config);
     CHECK(count_entries("/proc/self/fd") == descriptors_before);
     CHECK(count_entries("/proc/self/task") == threads_before);
   }
-  printf("%d rounds\n", ROUNDS);
+  printf("%d rounds\n", rounds);
   return 0;
 }

@@ -168,7 +168,8 @@ static void unix_socket(void **state) {
   make_directory(directory, sizeof directory);
   snprintf(path, sizeof path, "%s/socket", directory);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+  assert_true(strlen(path) < sizeof address.sun_path);
+  memcpy(address.sun_path, path, strlen(path) + 1);
   const int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_int_equal(bind(stale, (const struct sockaddr *)&address, sizeof address), 0);
   close(stale); /* leaves the file */
@@ -218,6 +219,7 @@ static void unix_socket_refused(void **state) {
   assert_int_equal(wsb_server_destroy(rig->server), WSB_OK);
 
   snprintf(path, sizeof path, "%s/socket", directory);
+  rig->server = NULL;
   rig_start(rig); /* a socket that a living server listens on is not stale */
   wsb_server *second = NULL;
   assert_int_equal(wsb_server_create(&rig->config, NULL, &second), WSB_OK);

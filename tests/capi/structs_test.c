@@ -65,6 +65,9 @@ static void only_size(void **state) {
   assert_int_equal(try_create(NULL, cut(&size, size)), WSB_OK);
 }
 
+/* Sizes of structs come in steps of their alignment. */
+enum { STEP = sizeof(uint64_t) };
+
 /* A refused value counts when the struct reaches it, and only then. */
 static void shorter_config(void **state) {
   (void)state;
@@ -73,8 +76,8 @@ static void shorter_config(void **state) {
 #define CUT_AT(field)                                                                                             \
   do {                                                                                                            \
     config.field = UINT32_MAX - 1;                                                                                \
-    assert_int_equal(try_create(cut(&config, offsetof(wsb_config, field)), NULL), WSB_OK);                        \
-    expect_error(try_create(cut(&config, offsetof(wsb_config, field) + sizeof config.field), NULL), WSB_E_CONFIG, \
+    assert_int_equal(try_create(cut(&config, offsetof(wsb_config, field) / STEP * STEP), NULL), WSB_OK);                        \
+    expect_error(try_create(cut(&config, offsetof(wsb_config, field) / STEP * STEP + STEP), NULL), WSB_E_CONFIG,  \
                  #field);                                                                                         \
     config.field = 0;                                                                                             \
   } while (0)
@@ -116,8 +119,7 @@ static void every_length(void **state) {
   wsb_config_init(&config);
   config.host = "127.0.0.1";
   for (size_t size = sizeof(size_t); size <= sizeof config; size += sizeof(uint32_t)) {
-    const int made = try_create(cut(&config, size), NULL);
-    if (size % sizeof(uint64_t) == 0) assert_int_equal(made, WSB_OK);
+    assert_int_equal(try_create(cut(&config, size), NULL), size % STEP == 0 ? WSB_OK : WSB_E_INVALID);
   }
   wsb_callbacks callbacks;
   wsb_callbacks_init(&callbacks);
@@ -181,7 +183,7 @@ static void stop_options_sizes(void **state) {
   expect_error(wsb_server_request_stop(rig->server, newer), WSB_E_INVALID, "wsb_stop_options");
   assert_int_equal(wsb_server_stop(rig->server, newer, NULL), WSB_E_INVALID);
   options.code = 17;
-  assert_int_equal(wsb_server_request_stop(rig->server, cut(&options, offsetof(wsb_stop_options, deadline_ms))),
+  assert_int_equal(wsb_server_request_stop(rig->server, cut(&options, offsetof(wsb_stop_options, code) + STEP)),
                    WSB_E_INVALID);
   /* accepted: the refused code is beyond the end, and a zero tail is nothing new */
   assert_int_equal(wsb_server_request_stop(rig->server, cut(&options, offsetof(wsb_stop_options, code))), WSB_OK);

@@ -97,6 +97,7 @@ int rig_teardown(void **state) {
 void rig_create(Rig *rig) {
   const int made = wsb_server_create(&rig->config, &rig->callbacks, &rig->server);
   if (made != WSB_OK) fail_msg("wsb_server_create: %s: %s", wsb_strerror(made), wsb_last_error());
+  rig->first = rig->count;
 }
 
 void rig_start(Rig *rig) {
@@ -142,13 +143,13 @@ void rig_finish(Rig *rig) {
 void rig_check_pairs(Rig *rig, bool all_closed) {
   size_t wrong = 0;
   pthread_mutex_lock(&rig->mutex);
-  for (size_t i = 0; i < rig->count; ++i) {
+  for (size_t i = rig->first; i < rig->count; ++i) {
     const Record *first = rig->records[i];
     if (first->type == WSB_EVENT_LOG || first->conn == 0) continue;
     size_t opens = 0;
     size_t closes = 0;
     bool closed = false;
-    for (size_t k = 0; k < rig->count; ++k) {
+    for (size_t k = rig->first; k < rig->count; ++k) {
       const Record *each = rig->records[k];
       if (each->conn != first->conn || each->type == WSB_EVENT_LOG) continue;
       wrong += closed;                                     /* something after the close */
@@ -188,7 +189,7 @@ size_t rig_jam(Rig *rig, wsb_conn conn, size_t size) {
     assert_int_equal(result, WSB_E_FULL);
     pause_ms(50);
     const int64_t now = wsb_buffered_amount(rig->server, conn);
-    if (now == before) break;
+    if (now == before && now > 0) break; /* what waits is what the kernel did not take */
     before = now;
   }
   free(data);

@@ -56,6 +56,7 @@ typedef struct Rig {
   pthread_cond_t changed;
   Record **records;
   size_t count;
+  size_t first; /* record of this server: each gives its ids anew */
   size_t capacity;
 } Rig;
 

@@ -44,6 +44,14 @@ def pkg_config(libdir, *options):
     return [word.replace("\\ ", " ") for word in re.findall(r"(?:\\.|\S)+", quoted)]
 
 
+def compile_serve(program, flags):
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", HERE / "serve.c", "-o", program, *flags)
+
+
+def installed_in(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
 def cmake_project(prefix, folder, *options):
     run("cmake", "-S", HERE / "project", "-B", folder, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
         "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror", "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror", *options)
@@ -51,7 +59,7 @@ def cmake_project(prefix, folder, *options):
 
 
 def test_installed_files(prefix, libdir):
-    installed = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
+    installed = installed_in(prefix)
     lib = str(libdir.relative_to(prefix))
     assert {"include/wsbeat/wsbeat.h", "include/wsbeat/version.h", "include/wsbeat/export.h", "bin/wsbeat-server",
             "share/man/man1/wsbeat-server.1", "share/doc/wsbeat/LICENSE", f"{lib}/pkgconfig/wsbeat.pc",
@@ -77,9 +85,28 @@ def test_installed_server_runs(prefix, libdir):
 def test_pkg_config(libdir, tmp_path):
     assert run("pkg-config", "--modversion", "wsbeat", PKG_CONFIG_PATH=str(libdir / "pkgconfig")).strip() == VERSION
     flags = pkg_config(libdir, "--cflags", "--libs")
-    run("cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", HERE / "serve.c", "-o", tmp_path / "serve", *flags)
+    compile_serve(tmp_path / "serve", flags)
     assert run(tmp_path / "serve", LD_LIBRARY_PATH=str(libdir)) == f"{VERSION} port given\n"
     assert f"libwsbeat.so.{ABI}" in run("readelf", "--dynamic", tmp_path / "serve")
+    assert "-lwsbeat" in flags and not {"-lwebsockets", "-luv", "-lssl"} & set(flags)
+
+
+def test_pkg_config_static(libdir, tmp_path):
+    """Ours linked in, what it stands on shared: libwebsockets loads its event loop as a plugin."""
+    flags = [f"-l:lib{flag[2:]}.a" if flag == "-lwsbeat" else flag for flag in pkg_config(libdir, "--static", "--cflags", "--libs")]
+    compile_serve(tmp_path / "serve", flags)
+    assert run(tmp_path / "serve") == f"{VERSION} port given\n"
+    assert "libwsbeat" not in run("readelf", "--dynamic", tmp_path / "serve")
+
+
+def test_destdir(prefix, tmp_path):
+    """A staged installation holds the same files below DESTDIR and the configured prefix, and writes nowhere else."""
+    configured = Path(re.search(r"^CMAKE_INSTALL_PREFIX:PATH=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.M)[1])
+    run("cmake", "--install", BUILD, DESTDIR=str(tmp_path / "stage"))
+    staged = tmp_path / "stage" / configured.relative_to("/")
+    assert installed_in(staged) == installed_in(prefix)
+    assert len(installed_in(tmp_path)) == len(installed_in(staged))
+    assert str(tmp_path) not in (next(staged.rglob("wsbeat.pc"))).read_text()
 
 
 def test_find_package(prefix, tmp_path):
@@ -129,8 +156,17 @@ def depends(deb):
     return {re.split(r"[ (]", item.strip())[0]: item.strip() for item in fields(deb)["Depends"].split(",")}
 
 
+def entries(deb):
+    """Mode, owner, size, date, time and name of everything in a package."""
+    return [line.split()[:6] for line in run("dpkg-deb", "--contents", deb).splitlines()]
+
+
 def files(deb):
-    return {line.split()[5] for line in run("dpkg-deb", "--contents", deb).splitlines() if not line.startswith("d")}
+    return {entry[5] for entry in entries(deb) if entry[0][0] != "d"}
+
+
+def control_file(deb, name):
+    return run("dpkg-deb", "--info", deb, name)
 
 
 def test_packages_are_three(packages):
@@ -140,6 +176,23 @@ def test_packages_are_three(packages):
         assert "wsbeat authors" in fields(deb)["Maintainer"]
 
 
+@pytest.mark.parametrize("component", PACKAGES)
+def test_what_policy_asks_of_every_package(packages, component, tmp_path):
+    deb, name = packages[component], PACKAGES[component]
+    for mode, owner, _, _, _, path in entries(deb):
+        assert owner == "root/root" and (mode[0] == "l" or mode[5] == mode[8] == "-"), (mode, owner, path)
+        assert ("x" in mode) == (mode[0] in "dl" or path.startswith("./usr/bin/")), (mode, path)
+    assert {f"./usr/share/doc/{name}/copyright", f"./usr/share/doc/{name}/changelog.Debian.gz"} <= files(deb)
+    assert "md5sums" in run("dpkg-deb", "--info", deb)
+    assert {"Section", "Priority", "Maintainer", "Description", "Installed-Size"} <= fields(deb).keys()
+    run("dpkg-deb", "--extract", deb, tmp_path)
+    changes = subprocess.run(["zcat", next(tmp_path.rglob("changelog.Debian.gz"))], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert changes.startswith(f"wsbeat ({VERSION}-1) ") and "\n -- The wsbeat authors <" in changes
+    for binary in (path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"):
+        assert ".debug_info" not in run("readelf", "--sections", "--wide", binary)
+        assert str(ROOT).encode() not in binary.read_bytes()
+
+
 def test_runtime_package(packages):
     names = {name for name in files(packages["runtime"]) if "/doc/" not in name}
     assert {Path(name).name for name in names} == {f"libwsbeat.so.{ABI}", f"libwsbeat.so.{VERSION}"}
@@ -147,11 +200,8 @@ def test_runtime_package(packages):
     wanted = depends(packages["runtime"])
     assert {"libwebsockets-evlib-uv", "libuv1", "zlib1g", "libc6", "libstdc++6"} <= wanted.keys()
     assert any(name.startswith("libwebsockets") and name != "libwebsockets-evlib-uv" for name in wanted)
-    control = run("dpkg-deb", "--info", packages["runtime"])
-    assert "shlibs" in control and "postinst" in control  # runs ldconfig
-    shlibs = subprocess.run(f"dpkg-deb --ctrl-tarfile '{packages['runtime']}' | tar -xO ./shlibs", shell=True, capture_output=True, text=True,
-                            timeout=60, check=True).stdout
-    assert shlibs == f"libwsbeat {ABI} {PACKAGES['runtime']} (>= {VERSION}-1)\n"
+    assert control_file(packages["runtime"], "triggers") == "activate-noawait ldconfig\n"
+    assert control_file(packages["runtime"], "shlibs") == f"libwsbeat {ABI} {PACKAGES['runtime']} (>= {VERSION}-1)\n"
 
 
 def test_dev_package(packages):

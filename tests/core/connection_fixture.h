@@ -111,12 +111,15 @@ class RecordingEvents final : public ConnectionEvents {
   Log log_;
 };
 
+inline const std::string kUnmasked("\x81\x00", 2);  // an offence of a client
 inline constexpr std::string_view kAnswer = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
 
 class ConnectionTest : public ::testing::Test {
  protected:
   // With `config` and `deflate` as they are then. The answer leaves at once.
   void open(bool authenticated = false, uint16_t phase = 65535) {
+    wire.clear();
+    shutdowns = events.closed_count = 0;
     conn = std::make_unique<Connection>(config, pool, now);
     ASSERT_TRUE(conn->open(kAnswer, deflate, authenticated, phase, now));
     write();
@@ -189,6 +192,7 @@ class ConnectionTest : public ::testing::Test {
   State state() const { return conn->state(); }
   // Everything is over but for the peer's FIN.
   void expect_fin_and_end() {
+    turn();
     EXPECT_EQ(state(), State::kEnding);
     EXPECT_EQ(shutdowns, 1u);
     conn->transport_ended(events);

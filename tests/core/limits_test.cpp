@@ -78,9 +78,9 @@ TEST(ConnectionLimits, AgreesWithAPlainCount) {
   for (int i = 0; i < 20'000; ++i) {
     const std::string address(1, static_cast<char>('a' + random() % 12));
     if (random() % 5 < 3) {
-      const Verdict expected = total == kMost                       ? Verdict::kTotal
+      const Verdict expected = total == kMost                      ? Verdict::kTotal
                                : model[address] == kMostPerAddress ? Verdict::kAddress
-                                                                    : Verdict::kOk;
+                                                                   : Verdict::kOk;
       ASSERT_EQ(limits.enter(address), expected);
       if (expected != Verdict::kOk) continue;
       ++model[address];

@@ -193,7 +193,9 @@ TEST_P(OutboxRandomTest, AgreesWithALineOfFrames) {
   std::deque<Waiting> data;
   std::deque<Waiting> control;
   ServerFrames expected;
-  const auto size_of = [](const ServerFrame& frame) { return header_size(frame.payload.size()) + frame.payload.size(); };
+  const auto size_of = [](const ServerFrame& frame) {
+    return header_size(frame.payload.size()) + frame.payload.size();
+  };
   // The frame that the next byte belongs to.
   const auto next = [&]() -> std::deque<Waiting>& {
     if (!data.empty() && data.front().begun) return data;

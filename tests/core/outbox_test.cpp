@@ -103,12 +103,13 @@ TEST_F(OutboxTest, SmallSharedMessagesJoinTheirNeighbours) {
 
 TEST_F(OutboxTest, AnyCutOfTheWritesGivesTheSameBytes) {
   const std::string big(5000, 'b');
-  const ServerFrames expected{ping_frame("p"),     pong_frame(""),    text_frame("one"),   text_frame("two"),
-                              binary_frame(big),   text_frame("x"),   binary_frame(big),   text_frame(""),
-                              close_frame(1000, "bye")};
+  const ServerFrames expected{ping_frame("p"),   pong_frame(""),    text_frame("one"),
+                              text_frame("two"), binary_frame(big), text_frame("x"),
+                              binary_frame(big), text_frame(""),    close_frame(1000, "bye")};
   for (const size_t each : std::vector<size_t>{1, 2, 3, 7, 100, 4999, 5006, SIZE_MAX}) {
     for (const size_t max_spans : std::vector<size_t>{1, 2, 16}) {
-      ASSERT_TRUE(push(outbox, "one") && push(outbox, "two") && push(outbox, big, Opcode::kBinary) && push(outbox, "x"));
+      ASSERT_TRUE(push(outbox, "one") && push(outbox, "two") && push(outbox, big, Opcode::kBinary) &&
+                  push(outbox, "x"));
       ASSERT_TRUE(outbox.push_message(shared(big)));
       ASSERT_TRUE(push(outbox, "") && outbox.push_close(1000, "bye"));
       ASSERT_TRUE(push_control(outbox, Opcode::kPing, "p") && push_control(outbox, Opcode::kPong, ""));

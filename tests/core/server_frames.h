@@ -23,10 +23,18 @@ struct ServerFrame {
 
 using ServerFrames = std::vector<ServerFrame>;
 
-inline ServerFrame text_frame(std::string payload) { return {1, std::move(payload), false}; }
-inline ServerFrame binary_frame(std::string payload) { return {2, std::move(payload), false}; }
-inline ServerFrame ping_frame(std::string payload) { return {9, std::move(payload), false}; }
-inline ServerFrame pong_frame(std::string payload) { return {10, std::move(payload), false}; }
+inline ServerFrame text_frame(std::string payload) {
+  return {1, std::move(payload), false};
+}
+inline ServerFrame binary_frame(std::string payload) {
+  return {2, std::move(payload), false};
+}
+inline ServerFrame ping_frame(std::string payload) {
+  return {9, std::move(payload), false};
+}
+inline ServerFrame pong_frame(std::string payload) {
+  return {10, std::move(payload), false};
+}
 inline ServerFrame close_frame(uint32_t code, std::string_view reason = {}) {
   std::string payload;
   if (code != 1005) payload = {static_cast<char>(code >> 8), static_cast<char>(code & 0xFF)};

@@ -57,8 +57,8 @@ TEST_F(WheelTest, AnEmptyWheelNeverAsksToBeWoken) {
 }
 
 TEST_F(WheelTest, FiresOnceNeverEarlyAndAtMostOneTickLate) {
-  for (const TimeUs delay : std::vector<TimeUs>{1, kTick - 1, kTick, kTick + 1, 1'000'000, kTurn - kTick, kTurn - 1, kTurn,
-                                                kTurn + 1, kTurn + kTick, 10 * kTurn, 10 * kTurn + 12'345}) {
+  for (const TimeUs delay : std::vector<TimeUs>{1, kTick - 1, kTick, kTick + 1, 1'000'000, kTurn - kTick, kTurn - 1,
+                                                kTurn, kTurn + 1, kTurn + kTick, 10 * kTurn, 10 * kTurn + 12'345}) {
     Timer timer;
     const TimeUs due = now + delay;
     schedule(timer, due);

@@ -159,6 +159,10 @@ def test_the_newest_change_is_of_this_version():
     assert re.search(r"^## (\S+)", page("CHANGELOG.md"), re.M)[1] == VERSION
 
 
+def test_the_manual_page_is_of_this_version():
+    assert re.search(r'^\.TH WSBEAT-SERVER 1 "" "wsbeat (\S+)"', MANUAL, re.M)[1] == MINOR
+
+
 @each_document
 def test_versions_are_of_this_version(path):
     told = re.findall(r"libwsbeat(?:\.so\.)?(\d[\d.]*\d)|find_package\(wsbeat (\d[\d.]*\d)", path.read_text())

@@ -1,5 +1,7 @@
 """What close events say about the ends that faults bring."""
 
+import time
+
 LOST = {"cause": "network_error", "code": 1006, "code_sent": 0, "reason": "", "clean": False, "initiator": "network"}
 MUTE = {"cause": "heartbeat_timeout", "code": 1006, "code_sent": 1011, "reason": "", "clean": False, "initiator": "local"}
 
@@ -20,6 +22,14 @@ def check_open(server, *conns):
     """None of them has ended."""
     ends = [event for event in server.events if event["event"] == "close" and event["conn"] in conns]
     assert not ends, ends[:5]
+
+
+def wait_for_descriptors(server, count, timeout=5.0):
+    """Until the server has no more open than that."""
+    deadline = time.monotonic() + timeout
+    while server.descriptors() > count:
+        assert time.monotonic() < deadline, f"{server.descriptors()} descriptors, {count} before"
+        time.sleep(0.02)
 
 
 def check_survived(server):

@@ -32,7 +32,7 @@ def test_one_minute(start_server, start_far, tls_flags, network):
         crowd.open(20)
         secure_clients = [secure.connect() for _ in range(20)]
         slow, slow_open = plain.connect_open()
-        slow.send_raw(wsraw.build_frame(wsraw.TEXT, b"x" * 1000)[:10])
+        slow.send_raw(wsraw.build_frame(wsraw.BINARY, bytes(1000))[:10])
         while time.monotonic() < since + IDLE_S:
             crowd.run(1.0)
             if time.monotonic() < since + MESSAGE_TIMEOUT_S - 2.0:

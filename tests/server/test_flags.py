@@ -1,12 +1,15 @@
 """The command line: wrong flags, help, and what could not start."""
 
+import json
 import re
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import wsraw
-from server import run
+from server import binary, run
 
 MAN_PAGE = Path(__file__).parents[2] / "docs/man/wsbeat-server.1"
 
@@ -27,15 +30,27 @@ WRONG = [
     (["--port", ""], "--port"),
     (["--port", "99999999999999999999999"], "--port"),
     (["--host", ""], "--host"),
+    (["--unix", ""], "--unix"),
+    (["--unix", "/tmp/" + 103 * "x"], "--unix"),
     (["--workers", "0"], "--workers"),
     (["--workers", "65"], "--workers"),
+    (["--workers", "two"], "--workers"),
     (["--mode", "loud"], "--mode"),
+    (["--mode", "Echo"], "--mode"),
     (["--liveness", "maybe"], "--liveness"),
     (["--slow-consumer", "drop"], "--slow-consumer"),
     (["--heartbeat-ms", "49"], "--heartbeat-ms"),
     (["--heartbeat-ms", "1000", "--heartbeat-timeout-ms", "1000"], "--heartbeat-timeout-ms"),
     (["--heartbeat-timeout-ms", "25000"], "--heartbeat-timeout-ms"),
+    (["--heartbeat-timeout-ms", "19"], "--heartbeat-timeout-ms"),
+    (["--heartbeat-timeout-ms", "off"], "--heartbeat-timeout-ms"),
+    (["--subprotocols", ""], "--subprotocols"),
+    (["--require-subprotocol=yes"], "--require-subprotocol"),
+    (["--origin", ""], "--origin"),
+    (["--token", ""], "--token"),
+    (["--trusted-proxy", ""], "--trusted-proxy"),
     (["--max-message-bytes", "0"], "--max-message-bytes"),
+    (["--max-message-bytes", "1e6"], "--max-message-bytes"),
     (["--max-queue-bytes", "1023"], "--max-queue-bytes"),
     (["--max-connections", "0"], "--max-connections"),
     (["--max-connections-per-address", "16000001"], "--max-connections-per-address"),
@@ -45,16 +60,27 @@ WRONG = [
     (["--idle-timeout-ms", "1"], "--idle-timeout-ms"),
     (["--stop-deadline-ms", "0"], "--stop-deadline-ms"),
     (["--stop-deadline-ms", "100", "--stop-spread-ms", "100"], "--stop-spread-ms"),
+    (["--stop-spread-ms", "1s"], "--stop-spread-ms"),
+    (["--tls-cert", ""], "--tls-cert"),
     (["--tls-cert", "cert.pem"], "--tls-cert"),
     (["--tls-key", "key.pem"], "--tls-key"),
     (["--tls-client-ca", "ca.pem"], "--tls-client-ca"),
     (["--require-subprotocol"], "--require-subprotocol"),
     (["--deflate=1"], "--deflate"),
     (["--events=yes"], "--events"),
+    (["--commands="], "--commands"),
+    (["--quiet=1"], "--quiet"),
+    (["--help=me"], "--help"),
+    (["--version=2"], "--version"),
     # Texts that only the library judges.
     (["--subprotocols", "not a token"], "--subprotocols"),
+    (["--subprotocols", "a,b,a"], "--subprotocols"),
     (["--trusted-proxy", "10.0.0.0/99"], "--trusted-proxy"),
 ]
+
+
+def flags_in_help():
+    return set(re.findall(r"--[a-z][a-z-]+", run("--help").stdout))
 
 
 @pytest.mark.parametrize("flags,named", WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
@@ -63,25 +89,43 @@ def test_a_wrong_flag_gets_one_line_that_names_it(flags, named):
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("wsbeat-server: ") and result.stderr.count("\n") == 1
-    assert named in result.stderr
+    assert re.search(re.escape(named) + r"(?![a-z-])", result.stderr), "names the flag itself, not a longer one"
+
+
+def test_a_wrong_use_of_every_flag_is_in_the_list():
+    assert flags_in_help() <= {named for _, named in WRONG}
+
+
+@pytest.mark.parametrize("separate", [True, False], ids=["--flag value", "--flag=value"])
+def test_no_flag_takes_a_lone_flag_as_its_value(separate):
+    """What takes a value says so, what does not reads on: in both cases the unknown flag is not swallowed."""
+    for flag in flags_in_help() - {"--help", "--version"}:
+        result = run(flag, "--nope") if separate else run(f"{flag}=", "--nope")
+        assert result.returncode == 2 and re.search(flag + "(?![a-z-])|--nope", result.stderr), flag
 
 
 def test_help_fits_on_a_screen():
     result = run("--help")
     assert result.returncode == 0 and result.stderr == ""
     lines = result.stdout.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) < 24, "a screen, with a line for the prompt"
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_what_cannot_be_printed_is_an_error(flag):
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([binary(), flag], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (result.returncode, result.stderr) == (1, "wsbeat-server: cannot write to stdout\n")
+
+
 def test_help_and_man_page_name_the_same_flags():
-    in_help = set(re.findall(r"--[a-z][a-z-]+", run("--help").stdout))
     in_man = set(re.findall(r"--[a-z][a-z-]+", MAN_PAGE.read_text(encoding="utf-8").replace("\\-", "-")))
-    assert in_help == in_man and len(in_help) > 25
+    assert flags_in_help() == in_man and len(in_man) > 25
 
 
 def test_every_flag_of_the_help_is_known():
-    for flag in set(re.findall(r"--[a-z][a-z-]+", run("--help").stdout)):
+    for flag in flags_in_help():
         assert f"unknown flag {flag}" not in run(flag, "--nope").stderr
 
 
@@ -116,7 +160,7 @@ def test_a_certificate_that_is_not_there_is_one_clear_line(tmp_path):
     missing = tmp_path / "none.pem"
     result = run("--port", "0", "--tls-cert", missing, "--tls-key", missing)
     assert result.returncode == 1
-    assert result.stderr.count("\n") == 1 and str(missing) in result.stderr
+    assert result.stderr == f"wsbeat-server: cannot start: --tls-cert '{missing}': No such file or directory\n"
 
 
 def test_a_value_may_follow_an_equals_sign_and_the_last_counts(start_server):
@@ -136,6 +180,7 @@ def test_listens_on_a_unix_socket(start_server, tmp_path):
     assert opened["peer"] == "unix" and opened["path"] == "/unix"
     client.send_text("hello")
     assert client.recv_text() == "hello"
+    client.finish()
     assert server.stop() == 0
     assert not path.exists()
 
@@ -202,3 +247,72 @@ def test_a_trusted_proxy_is_believed(start_server):
     server = start_server("--trusted-proxy", "127.0.0.0/8")
     _, opened = server.connect_open(headers=[("X-Forwarded-For", "203.0.113.7")])
     assert opened["peer"] == "203.0.113.7"
+    _, own = server.connect_open()
+    assert own["peer"] == "127.0.0.1"
+    _, opened = start_server().connect_open(headers=[("X-Forwarded-For", "203.0.113.7")])
+    assert opened["peer"] == "127.0.0.1", "without the flag nobody is believed"
+
+
+def _closed(server, conn):
+    """Cause, code sent and initiator of its close event."""
+    event = server.wait_event("close", conn=conn)
+    return event["cause"], event["code_sent"], event["initiator"]
+
+
+def test_who_does_not_answer_pings_is_ended(start_server):
+    server = start_server("--heartbeat-ms", "200", "--heartbeat-timeout-ms", "100")
+    client, opened = server.connect_open()
+    assert client.recv_frame().opcode == wsraw.PING
+    assert client.recv_close() == (1011, "heartbeat timeout")
+    assert _closed(server, opened["conn"]) == ("heartbeat_timeout", 1011, "local")
+
+
+def test_what_proves_life(start_server):
+    """Text right after each ping is enough for `any`, and not for `pong`."""
+    for liveness, ended in (("any", False), ("pong", True)):
+        server = start_server("--mode", "sink", "--heartbeat-ms", "100", "--heartbeat-timeout-ms", "80", "--liveness", liveness)
+        client, opened = server.connect_open()
+        for _ in range(4):
+            frame = client.recv_frame()
+            if frame.opcode != wsraw.PING:
+                break
+            client.send_text("alive")
+        assert (frame.opcode == wsraw.CLOSE) == ended, liveness
+        if ended:
+            assert _closed(server, opened["conn"])[0] == "heartbeat_timeout"
+
+
+def test_a_request_must_come_in_time(start_server):
+    server = start_server("--handshake-timeout-ms", "100")
+    with server.socket() as stream:
+        stream.send_raw(b"GET / HTTP/1.1\r\n")
+        assert stream.recv_response().status == 408
+    server.wait_event("refused", status=408, cause="timeout")
+
+
+def test_a_close_must_be_answered_in_time(start_server):
+    server = start_server("--commands", "--close-timeout-ms", "100")
+    client, opened = server.connect_open()
+    client.send_text("/close 1000")
+    assert client.recv_close() == (1000, "")
+    begun = time.monotonic()
+    assert _closed(server, opened["conn"]) == ("close_timeout", 1000, "local")
+    assert time.monotonic() - begun < 3, "not the default of 5 s"
+
+
+def test_an_idle_connection_is_closed_on_request(start_server):
+    server = start_server("--idle-timeout-ms", "100")
+    client, opened = server.connect_open()
+    assert client.recv_close()[0] == 1001
+    client.send_close(1001)
+    assert _closed(server, opened["conn"]) == ("idle_timeout", 1001, "local")
+
+
+def test_as_many_threads_as_workers(start_server):
+    one, four = start_server(), start_server("--workers", "4", "--commands")
+    assert four.threads() - one.threads() == 3
+    workers = set()
+    for _ in range(64):  # the kernel spreads connections by their address
+        with four.connect() as client:
+            workers.add(json.loads(client.command("/info"))["worker"])
+    assert workers <= {0, 1, 2, 3} and len(workers) > 1

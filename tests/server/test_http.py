@@ -2,9 +2,12 @@
 
 import json
 import re
+import signal
+from html.parser import HTMLParser
 
 import certificates
 import pytest
+import wsraw
 
 
 def test_the_page_is_self_contained(server):
@@ -14,13 +17,76 @@ def test_the_page_is_self_contained(server):
     assert "default-src 'none'" in response.headers["content-security-policy"]
     page = response.body.decode()
     assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
-    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
-    assert "wasClean" in page and "prefers-color-scheme" in page and 'name="viewport"' in page
+    assert "prefers-color-scheme" in page and 'name="viewport"' in page
+    checker = PageChecker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    assert len(checker.ids) == len(set(checker.ids))
+    used = set(re.findall(r"\$\('([\w-]+)'\)", checker.script))
+    assert used and used <= set(checker.ids), "every element that the script asks for is there"
+    assert not re.search(r"@import|url\(|\bimport\b|https?://", checker.script + checker.style)
+    assert {"state", "heartbeat", "round trip"} <= {text.lower() for text in checker.headings}
+
+
+class PageChecker(HTMLParser):
+    """Fails on tags that do not match and on anything that would be loaded from elsewhere; collects what the page is made of."""
+
+    VOID = {"meta", "input", "br", "hr"}
+    END_MAY_BE_OMITTED = {"th", "tr", "thead", "tbody"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.headings = [], [], []
+        self.script = self.style = ""
+
+    def handle_starttag(self, tag, attributes):
+        names = dict(attributes)
+        assert not names.keys() & {"src", "href", "action", "data", "srcset"}, (tag, names)
+        assert not [name for name in names if name.startswith("on")], "no handlers in attributes"
+        if "id" in names:
+            self.ids.append(names["id"])
+        if tag == "th" and self.open[-1] == "th":
+            self.open.pop()
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open[-1] != tag and self.open[-1] in self.END_MAY_BE_OMITTED:
+            self.open.pop()
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        within = self.open[-1] if self.open else ""
+        if within == "script":
+            self.script += data
+        elif within == "style":
+            self.style += data
+        elif within == "th":
+            self.headings.append(data.strip())
 
 
 def test_health(server):
     response = server.http("/healthz")
     assert (response.status, response.body) == (200, b"ok\n")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_requests_while_stopping_get_503(server):
+    """Nothing new is accepted then, but some were before and had not asked yet."""
+    client, _ = server.connect_open()
+    with server.socket() as health, server.socket() as late:
+        assert server.http("/healthz").status == 200  # both were accepted before this one
+        server.send_signal(signal.SIGTERM)
+        assert client.recv_close()[0] == 1001
+        health.send_raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        response = health.recv_response()
+        assert (response.status, response.body) == (503, b"stopping\n")
+        late.send_raw(wsraw.request_bytes())
+        assert late.recv_response().status == 503
+        server.wait_event("refused", status=503, cause="stopping")
+    client.send_close(1001)
+    assert server.wait() == 0
 
 
 def test_metrics_are_prometheus_text(server):
@@ -57,8 +123,12 @@ def test_connections_are_for_this_machine_only(start_server):
 
 def test_connections_need_the_token(start_server):
     server = start_server("--token", "s")
-    assert server.http("/api/connections").status == 401
+    response = server.http("/api/connections")
+    assert response.status == 401
+    assert response.headers["www-authenticate"] == 'Bearer realm="wsbeat"', "no Basic: the page asks by itself, not its user"
     assert server.http("/api/connections", headers=[("Authorization", "Bearer s")]).status == 200
+    assert server.http("/api/connections?token=s").status == 200
+    assert server.http("/api/connections?token=s", headers=[("X-Forwarded-For", "203.0.113.9")]).status == 200
     assert server.http("/healthz").status == 200
 
 

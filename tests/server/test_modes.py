@@ -35,7 +35,7 @@ def test_echo_under_backpressure_loses_and_reorders_nothing(start_server):
         sender.join()
         client.send_text("after")
         assert client.recv_text() == "after"
-        assert client.finish(1000, "done") == (1000, "done")
+        assert client.finish(1000, "done") == (1000, "")
     assert server.wait_event("close")["clean"]
 
 
@@ -71,6 +71,36 @@ def test_an_echo_that_can_never_fit_closes_with_1009(start_server):
     with server.connect() as client:
         client.send_binary(b"x" * 50000)
         assert client.recv_close() == (1009, "answer larger than the send queue")
+
+
+def _send_without_reading(client, messages):
+    """Sends until all are gone or the server ends the connection."""
+    try:
+        for message in messages:
+            client.send_binary(message)
+    except OSError:
+        pass
+
+
+def test_an_echo_to_a_slow_consumer_closes_on_request(start_server):
+    server = start_server("--slow-consumer", "close", "--max-queue-bytes", "100000", "--close-timeout-ms", "200")
+    client, opened = server.connect_open(receive_buffer=4096)
+    _send_without_reading(client, [bytes(50000)] * 400)
+    closed = server.wait_event("close", conn=opened["conn"])
+    assert (closed["cause"], closed["initiator"], closed["code_sent"]) == ("slow_consumer", "local", 1013)
+    client.close()
+
+
+def test_an_echo_to_a_slow_consumer_drops_the_oldest_on_request(start_server):
+    server = start_server("--slow-consumer", "drop-oldest", "--max-queue-bytes", "100000")
+    with server.connect(receive_buffer=4096, timeout=30) as client:
+        _send_without_reading(client, [bytes([index]) * 50000 for index in range(200)])
+        client.send_text("end")
+        numbers = []
+        while (message := client.recv_message()) != "end":
+            assert message == message[:1] * 50000
+            numbers.append(message[0])
+        assert numbers == sorted(numbers) and len(numbers) < 200
 
 
 def test_broadcast_reaches_everyone_and_the_sender(start_server):

@@ -4,6 +4,7 @@
 #include <wsbeat/wsbeat.h>
 
 #include <atomic>
+#include <string>
 
 #include "events.h"
 #include "line_writer.h"
@@ -16,14 +17,17 @@ namespace tool {
 struct App {
   explicit App(Options parsed);
 
+  // A line of log, unless --quiet.
+  void say(const std::string &text);
+
   const Options options;
   // Texts that begin with "/" may be orders: --commands, or /auth alone with --auth-timeout-ms.
   const bool takes_orders;
   // The size of the send queue in force.
   const uint64_t max_queue_bytes;
   wsb_server *server = nullptr;
-  Events events;
   LineWriter log;
+  Events events;
   PauseTimers timers;
   Registry registry;
   std::atomic<bool> stopping{false};

@@ -29,13 +29,15 @@ bool token_fits(const Options &options, std::string_view token) {
 
 void judge_handshake(const Options &options, wsb_request *request) {
   const bool later = options.config.auth_timeout_ms != 0;
-  if (!later && !request_has_token(options, request)) respond_unauthorized(request);
+  if (!later && !request_has_token(options, request)) respond_unauthorized(request, Challenge::kBearerOrBasic);
 }
 
-void respond_unauthorized(wsb_request *request) {
+void respond_unauthorized(wsb_request *request, Challenge challenge) {
   static const char body[] = "A token is needed: as Bearer, Basic password, cookie or query parameter \"token\".\n";
   wsb_request_add_header(request, "WWW-Authenticate", "Bearer realm=\"wsbeat\"");
-  wsb_request_add_header(request, "WWW-Authenticate", "Basic realm=\"wsbeat\", charset=\"UTF-8\"");
+  if (challenge == Challenge::kBearerOrBasic) {
+    wsb_request_add_header(request, "WWW-Authenticate", "Basic realm=\"wsbeat\", charset=\"UTF-8\"");
+  }
   wsb_request_respond(request, 401, nullptr, body, sizeof body - 1);
 }
 

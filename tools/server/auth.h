@@ -21,7 +21,11 @@ bool token_fits(const Options &options, std::string_view token);
 // on_handshake: refuses with 401 what must carry the secret and does not.
 void judge_handshake(const Options &options, wsb_request *request);
 
-// Answers 401 and names both schemes.
-void respond_unauthorized(wsb_request *request);
+// How a 401 asks for the secret.
+enum class Challenge {
+  kBearerOrBasic,
+  kBearer  // for what a page fetches by itself: Basic would make the browser ask its user
+};
+void respond_unauthorized(wsb_request *request, Challenge challenge);
 
 }  // namespace tool

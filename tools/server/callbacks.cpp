@@ -1,4 +1,6 @@
 // From the library's callbacks to what each means here.
+#include <unistd.h>
+
 #include <exception>
 #include <new>
 #include <utility>
@@ -28,7 +30,7 @@ void guarded(App &app, Body body) noexcept {
     body();
   } catch (const std::exception &error) {
     try {
-      app.log.write(std::string("wsbeat-server: error: ") + error.what());
+      app.say(std::string("error: ") + error.what());
     } catch (const std::exception &) {
       return;
     }
@@ -104,11 +106,10 @@ void on_log(const wsb_log_event *event, void *user) {
   static const char *const levels[] = {"log", "error", "warning", "info", "debug"};
   App &app = app_of(user);
   guarded(app, [&] {
-    std::string line = "wsbeat-server: ";
-    line += levels[event->level <= WSB_LOG_DEBUG ? event->level : 0];
+    std::string line = levels[event->level <= WSB_LOG_DEBUG ? event->level : 0];
     line += std::string(": ") + event->text;
     if (event->conn != 0) line += " (connection " + std::to_string(event->conn) + ")";
-    app.log.write(line);
+    app.say(line);
   });
 }
 
@@ -118,8 +119,15 @@ App::App(Options parsed)
     : options(std::move(parsed)),
       takes_orders(options.commands || options.config.auth_timeout_ms != 0),
       max_queue_bytes(options.library_config().max_queue_bytes),
-      events(options.events),
-      log(2, "the log", dropped_log_line) {}
+      log(STDERR_FILENO, dropped_log_line, [](const std::string &) {}),
+      events(options.events, [this](const std::string &why) {
+        // Even with --quiet: who asked for events must learn that they end.
+        log.write("wsbeat-server: cannot write events to stdout: " + why + "; going on without");
+      }) {}
+
+void App::say(const std::string &text) {
+  if (!options.quiet) log.write("wsbeat-server: " + text);
+}
 
 wsb_callbacks make_callbacks(App &app) {
   wsb_callbacks callbacks;

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "json.h"
 
 namespace tool {
@@ -16,7 +18,8 @@ std::string dropped_line(uint64_t count) {
 
 }  // namespace
 
-Events::Events(bool enabled) : enabled_(enabled), writer_(STDOUT_FILENO, "events to stdout", dropped_line) {}
+Events::Events(bool enabled, std::function<void(const std::string &why)> failed)
+    : enabled_(enabled), writer_(STDOUT_FILENO, dropped_line, std::move(failed)) {}
 
 void Events::start() {
   if (enabled_) writer_.start();
@@ -88,7 +91,7 @@ void Events::stopped(const wsb_stop_result &result) {
   if (!enabled_) return;
   std::string line;
   JsonObject(line).text("event", "stopped").number("clean", result.clean).number("aborted", result.aborted).end();
-  writer_.write(line);
+  writer_.finish(line);
 }
 
 }  // namespace tool

@@ -55,6 +55,7 @@ void answer_metrics(App &app, wsb_request *request) {
   respond(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 
+// The list tells addresses of peers, so it is not for everyone.
 // A forwarded request comes from somewhere else, even if the proxy that passes it on is on this machine.
 bool comes_from_this_machine(const wsb_request *request) {
   const char *const address = wsb_request_peer(request);
@@ -83,8 +84,10 @@ int list_connection(wsb_conn conn, void *user) {
 }
 
 void answer_connections(App &app, wsb_request *request) {
-  if (!comes_from_this_machine(request)) return respond_text(request, 403, "for this machine only\n");
-  if (!request_has_token(app.options, request)) return respond_unauthorized(request);
+  if (!request_has_token(app.options, request)) return respond_unauthorized(request, Challenge::kBearer);
+  if (!app.options.has_token && !comes_from_this_machine(request)) {
+    return respond_text(request, 403, "for this machine only, unless there is a --token\n");
+  }
   wsb_metrics metrics;
   wsb_metrics_init(&metrics);
   wsb_server_get_metrics(app.server, &metrics);

@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
-#include <cstdio>
-#include <cstring>
+#include <system_error>
+#include <utility>
 
 namespace tool {
 namespace {
@@ -23,8 +23,9 @@ constexpr int kFinishPolls = 50;  // 5 s for a reader that does not read
 
 }  // namespace
 
-LineWriter::LineWriter(int fd, const char *name, std::string (*dropped)(uint64_t count))
-    : fd_(fd), name_(name), dropped_line_(dropped) {}
+LineWriter::LineWriter(int fd, std::string (*dropped)(uint64_t count),
+                       std::function<void(const std::string &why)> failed)
+    : fd_(fd), dropped_line_(dropped), report_(std::move(failed)) {}
 
 LineWriter::~LineWriter() {
   finish();
@@ -42,6 +43,12 @@ void LineWriter::write(const std::string &line) {
     return;
   }
   const bool idle = queued_.empty();
+  append(line);
+  if (idle) changed_.notify_one();
+}
+
+// Under the lock.
+void LineWriter::append(const std::string &line) {
   if (dropped_ > 0) {
     queued_ += dropped_line_(dropped_);
     queued_ += '\n';
@@ -49,13 +56,13 @@ void LineWriter::write(const std::string &line) {
   }
   queued_ += line;
   queued_ += '\n';
-  if (idle) changed_.notify_one();
 }
 
-void LineWriter::finish() {
+void LineWriter::finish(const std::string &last) {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (!last.empty() && !failed_) append(last);
     finishing_ = true;
   }
   changed_.notify_one();
@@ -84,14 +91,14 @@ bool LineWriter::write_out(const std::string &lines) {
   size_t written = 0;
   while (written < lines.size()) {
     if (!wait_writable()) {
-      report("its reader does not read");
+      report_("its reader does not read");
       return false;
     }
     const ssize_t n = ::write(fd_, lines.data() + written, std::min(kWriteBytes, lines.size() - written));
     if (n >= 0) {
       written += static_cast<size_t>(n);
     } else if (errno != EINTR && errno != EAGAIN) {
-      report(std::strerror(errno));
+      report_(std::generic_category().message(errno));
       return false;
     }
   }
@@ -107,11 +114,6 @@ bool LineWriter::wait_writable() {
     if (finishing_) ++polls;
   }
   return false;
-}
-
-void LineWriter::report(const char *what) const {
-  if (fd_ == STDERR_FILENO) return;
-  std::fprintf(stderr, "wsbeat-server: cannot write %s: %s; going on without\n", name_, what);
 }
 
 }  // namespace tool

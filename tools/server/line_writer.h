@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -11,8 +12,9 @@ namespace tool {
 
 class LineWriter {
  public:
-  // `dropped` makes the line that tells how many were dropped when the queue was full. `name` stands in the one report of a failure.
-  LineWriter(int fd, const char *name, std::string (*dropped)(uint64_t count));
+  // `dropped` makes the line that tells how many were dropped because the queue was full. `failed` hears, once and from the writing
+  // thread, why nothing can be written any more.
+  LineWriter(int fd, std::string (*dropped)(uint64_t count), std::function<void(const std::string &why)> failed);
   ~LineWriter();
   LineWriter(const LineWriter &) = delete;
   LineWriter &operator=(const LineWriter &) = delete;
@@ -21,18 +23,19 @@ class LineWriter {
   void start();
   // Queues a line (given without its newline) from any thread; drops and counts it if the reader is too far behind.
   void write(const std::string &line);
-  // Writes what is queued, for a bounded time if the reader does not read, and ends the thread. Nothing may be written after it.
-  void finish();
+  // Writes what is queued and `last` (if not empty, and even if the queue is full), for a bounded time if the reader does not read,
+  // and ends the thread. Nothing may be written after it.
+  void finish(const std::string &last = "");
 
  private:
   void run();
   bool write_out(const std::string &lines);
   bool wait_writable();
-  void report(const char *what) const;
+  void append(const std::string &line);
 
   const int fd_;
-  const char *const name_;
   std::string (*const dropped_line_)(uint64_t count);
+  const std::function<void(const std::string &why)> report_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string queued_;

@@ -1,4 +1,5 @@
 // Start, signals and stop. Exit codes: 0 stopped, 1 could not start, 2 wrong usage.
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,9 +26,23 @@ int complain(int exit_code, const std::string &text) {
   return exit_code;
 }
 
+int print(const std::string &text) {
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return kExitStopped;
+  return complain(kExitCannotStart, "cannot write to stdout");
+}
+
+// What the library says about its last error, in the words of the command line.
 std::string error_text(int error) {
   const std::string detail = wsb_last_error();
-  return wsb_strerror(error) + (detail.empty() ? "" : ": " + detail);
+  return detail.empty() ? wsb_strerror(error) : with_flag_for_field(detail);
+}
+
+// A standard descriptor that is closed would become some socket, and get the text that is meant for a person. In its place comes one on
+// which writing fails.
+void occupy_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) open("/dev/null", O_RDONLY);  // takes the lowest number that is free: fd
+  }
 }
 
 // Blocked before any thread starts, so that all threads inherit it and signals arrive at the descriptor alone.
@@ -40,22 +55,16 @@ int open_signals() {
   return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-int create_error(int error) {
-  const std::string text = error_text(error);
-  if (error != WSB_E_CONFIG) return complain(kExitCannotStart, text);
-  const std::string flag = flag_of_field_in(text);
-  return complain(kExitUsage, flag.empty() ? text : flag + ": " + text);
-}
-
-void say(App &app, const std::string &text) {
-  if (!app.options.quiet) app.log.write("wsbeat-server: " + text);
+// A value that only the library can judge, such as --subprotocols, is wrong usage like any other.
+int complain_about_start(int error, const std::string &text) {
+  return error == WSB_E_CONFIG ? complain(kExitUsage, text) : complain(kExitCannotStart, "cannot start: " + text);
 }
 
 void reload(App &app) {
-  if (app.options.tls_cert.empty()) return say(app, "SIGHUP: nothing to reload without --tls-cert");
+  if (app.options.tls_cert.empty()) return app.say("SIGHUP: nothing to reload without --tls-cert");
   const int result = wsb_server_reload_tls(app.server, nullptr, nullptr);
-  say(app, result == WSB_OK ? "certificates reloaded"
-                            : "certificates not reloaded, the old ones stay: " + error_text(result));
+  app.say(result == WSB_OK ? "certificates reloaded"
+                           : "certificates not reloaded, the old ones stay: " + error_text(result));
 }
 
 void stop_at_once(App &app) {
@@ -74,7 +83,7 @@ std::thread stop_gracefully(App &app, wsb_stop_result &result, int done) {
     options.deadline_ms = app.options.stop_deadline_ms;
     options.spread_ms = app.options.stop_spread_ms;
     const int error = wsb_server_stop(app.server, &options, &result);
-    if (error != WSB_OK) say(app, "stop: " + error_text(error));
+    if (error != WSB_OK) app.say("stop: " + error_text(error));
     eventfd_write(done, 1);
   });
 }
@@ -112,7 +121,7 @@ int serve(const Options &options, int signals, int done) {
   const wsb_config config = app.options.library_config();
   const wsb_callbacks callbacks = make_callbacks(app);
   int error = wsb_server_create(&config, &callbacks, &app.server);
-  if (error != WSB_OK) return create_error(error);
+  if (error != WSB_OK) return complain_about_start(error, error_text(error));
   app.log.start();
   app.events.start();
   if (app.options.commands) app.timers.start(app.server);
@@ -122,32 +131,31 @@ int serve(const Options &options, int signals, int done) {
     app.timers.finish();
     wsb_server_destroy(app.server);
     app.log.finish();
-    return complain(kExitCannotStart, "cannot start: " + text);
+    return complain_about_start(error, text);
   }
   app.events.listening(wsb_server_port(app.server), app.options.unix_path);
-  say(app, listening_text(app));
+  app.say(listening_text(app));
 
   wsb_stop_result result = {};
   result.size = sizeof result;
   serve_until_stopped(app, signals, done, result);
-  app.events.stopped(result);
   app.timers.finish();
-  app.events.finish();
+  app.events.stopped(result);
   wsb_server_destroy(app.server);
   app.log.finish();
   return kExitStopped;
 }
 
 int run(int argc, const char *const *argv) {
+  occupy_standard_descriptors();
   Options options;
   try {
     options = parse_options(argc, argv);
   } catch (const UsageError &error) {
     return complain(kExitUsage, std::string(error.what()) + " (see --help)");
   }
-  if (options.help) return std::fputs(help_text(), stdout) < 0 ? kExitCannotStart : kExitStopped;
-  if (options.version)
-    return std::printf("wsbeat-server %s\n", wsb_version_string()) < 0 ? kExitCannotStart : kExitStopped;
+  if (options.help) return print(help_text());
+  if (options.version) return print(std::string("wsbeat-server ") + wsb_version_string() + "\n");
   const int signals = open_signals();
   const int done = eventfd(0, EFD_CLOEXEC);
   if (signals < 0 || done < 0) return complain(kExitCannotStart, "cannot start: no descriptor for signals");

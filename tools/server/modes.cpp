@@ -61,9 +61,9 @@ void reply(App &app, Peer &peer, std::string_view text) {
 }
 
 void broadcast(App &app, const wsb_message_event &event) {
+  const Registry::Snapshot receivers = app.registry.snapshot();
   wsb_message *message = wsb_message_create(event.kind, event.data, event.length);
   if (message == nullptr) return;
-  const Registry::Snapshot receivers = app.registry.snapshot();
   for (const wsb_conn conn : *receivers) wsb_send_message(app.server, conn, message);
   wsb_message_release(message);
 }

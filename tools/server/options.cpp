@@ -1,8 +1,9 @@
 // One table with a line per flag. Ranges are those of wsb_config, so that an error can name the flag instead of the field.
 #include "options.h"
 
+#include <sys/un.h>
+
 #include <algorithm>
-#include <cctype>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,7 @@ constexpr uint64_t kDefaultQueueBytes = 1 << 20;
 constexpr uint64_t kQueueSpareBytes = 64 * 1024;
 constexpr uint32_t kDefaultHeartbeatMs = 25000;
 constexpr uint64_t kMaxSizeBytes = uint64_t{1} << 40;
+constexpr size_t kMaxUnixPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 
 // One flag's value as it was given. Each reading throws UsageError if the value does not fit.
 class Value {
@@ -26,8 +28,9 @@ class Value {
     throw UsageError(std::string(flag_) + " must be " + wanted + ", not '" + std::string(text_) + "'");
   }
 
-  std::string text() const {
+  std::string text(size_t max_bytes = std::string::npos) const {
     if (text_.empty()) refuse("followed by a value");
+    if (text_.size() > max_bytes) refuse("at most " + std::to_string(max_bytes) + " bytes long");
     return std::string(text_);
   }
 
@@ -83,7 +86,7 @@ constexpr uint32_t kDayMs = 86400000;
 constexpr Flag kFlags[] = {
     {"--host", "host", true, [](Options &o, const Value &v) { o.host = v.text(); }},
     {"--port", "port", true, [](Options &o, const Value &v) { o.config.port = v.number(0, 65535); }},
-    {"--unix", "unix_path", true, [](Options &o, const Value &v) { o.unix_path = v.text(); }},
+    {"--unix", "unix_path", true, [](Options &o, const Value &v) { o.unix_path = v.text(kMaxUnixPathBytes); }},
     {"--workers", "workers", true, [](Options &o, const Value &v) { o.config.workers = v.number(1, 64); }},
     {"--mode", nullptr, true,
      [](Options &o, const Value &v) {
@@ -226,54 +229,38 @@ Options parse_options(int argc, const char *const *argv) {
   return options;
 }
 
-std::string flag_of_field_in(const std::string &text) {
-  const auto name_char = [&](size_t at) {
-    return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_');
-  };
+std::string with_flag_for_field(const std::string &text) {
+  const size_t end = std::min(text.find_first_of(": "), text.size());
   for (const Flag &flag : kFlags) {
-    if (flag.field == nullptr) continue;
-    const std::string_view field = flag.field;
-    const size_t at = text.find(field);
-    if (at == std::string::npos || name_char(at + field.size()) || (at > 0 && name_char(at - 1))) continue;
-    return flag.name;
+    if (flag.field != nullptr && text.compare(0, end, flag.field) == 0) return flag.name + text.substr(end);
   }
-  return "";
+  return text;
 }
 
 const char *help_text() {
-  return R"(usage: wsbeat-server [FLAG]...      (defaults in parentheses)
-A WebSocket server. ws:// on any path; http: page at /, /healthz, /metrics.
-  --host ADDRESS --port N        where to listen (127.0.0.1, 9001; 0: any free)
-  --unix PATH                    Unix socket instead of host and port
-  --workers N                    threads (1)
-  --mode echo|broadcast|sink     answer, send to everyone, or swallow (echo)
-  --tls-cert FILE --tls-key FILE certificate chain and key, PEM; SIGHUP reloads
-  --tls-client-ca FILE           demand client certificates of these issuers
-Heartbeat and times
-  --heartbeat-ms N|off           a ping this often (25000)
-  --heartbeat-timeout-ms N       its answer is due within (half the interval)
-  --liveness any|pong            what proves life: any byte, the pong (any)
-  --handshake-timeout-ms N       complete request within (10000)
-  --close-timeout-ms N           wait for the peer's Close (5000)
-  --idle-timeout-ms N|off        close 1001 without messages (off)
-  --stop-deadline-ms N           SIGTERM, SIGINT: abort what is left then (5000)
-  --stop-spread-ms N             spread the Closes over this time (0)
-Who may connect
-  --subprotocols A,B             spoken, best first; --require-subprotocol
-  --origin PATTERN               allow this origin beside the same host; repeat
-  --token SECRET                 401 without it: Bearer, Basic, cookie or query
-  --auth-timeout-ms N|off        "/auth TOKEN" must come in time instead (off)
-  --trusted-proxy CIDR           believe its X-Forwarded-For; repeat
-  --max-connections N            503 beyond (1000000)
-  --max-connections-per-address N  429 beyond (off)
-Messages
-  --max-message-bytes N          1009 beyond (1048576)
-  --max-queue-bytes N            unsent per connection (two largest messages)
-  --slow-consumer refuse|close|drop-oldest   when that is full (refuse)
-  --deflate                      accept permessage-deflate
-  --commands                     /close CODE REASON, /abort, /ping, /pause MS,
-                                 /flood COUNT BYTES, /auth TOKEN, /info
-Output: --events JSON lines on stdout; --quiet no log; --help; --version
+  return R"(usage: wsbeat-server [FLAG]...                         (defaults in parentheses)
+A WebSocket server: ws:// on any path; http:// page at /, /healthz, /metrics.
+Listen     --host ADDRESS (127.0.0.1)  --port N (9001; 0: any free)  --unix PATH
+           --workers N (1)  --tls-cert FILE --tls-key FILE --tls-client-ca FILE
+Heartbeat  --heartbeat-ms N|off (25000)  --heartbeat-timeout-ms N (half of it)
+           --liveness any|pong (any): what proves life, any byte or the pong
+Messages   --mode echo|broadcast|sink (echo)  --deflate: accept compression
+           --max-message-bytes N (1048576): 1009 beyond
+           --max-queue-bytes N (two such messages): unsent, per connection
+           --slow-consumer refuse|close|drop-oldest (refuse): when that is full
+           --commands: obey /close CODE REASON, /abort, /ping, /pause MS,
+                       /flood COUNT BYTES, /auth TOKEN, /info
+Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
+           --origin PATTERN: allowed beside the same host; repeat for more
+           --token SECRET: else 401; as Bearer, Basic, cookie or query token
+           --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
+           --max-connections N (1000000): 503 beyond
+           --max-connections-per-address N|off (off): 429 beyond
+           --trusted-proxy CIDR: believe its X-Forwarded-For; repeat for more
+Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
+           --idle-timeout-ms N|off (off): 1001 without messages for so long
+           --stop-deadline-ms N (5000)  --stop-spread-ms N (0): SIGTERM, SIGINT
+Output     --events: JSON lines on stdout  --quiet: no log  --help  --version
 )";
 }
 

@@ -14,7 +14,7 @@ enum class Mode { kEcho, kBroadcast, kSink };
 struct Options {
   Options();
 
-  // Numbers go straight here; fill_config adds the texts.
+  // Numbers go straight here; library_config adds the texts.
   wsb_config config;
   std::string host;
   std::string unix_path;
@@ -47,8 +47,9 @@ struct UsageError : std::runtime_error {
 // Throws UsageError.
 Options parse_options(int argc, const char *const *argv);
 
-// The flag behind a field of wsb_config that stands in `text` (an error of the library), "" if none does.
-std::string flag_of_field_in(const std::string &text);
+// An error of the library with the flag in place of the field of wsb_config that it begins with, if it does:
+// "tls_cert_file 'x': unreadable" becomes "--tls-cert 'x': unreadable".
+std::string with_flag_for_field(const std::string &text);
 
 // What --help prints.
 const char *help_text();

@@ -254,6 +254,7 @@ typedef struct wsb_config {
   uint32_t max_connections;             /* default 1000000, 1..16000000: open WebSockets; 503 beyond */
   uint32_t max_connections_per_address; /* default off (0), 1..16000000: per client address; 429 beyond */
   uint32_t max_messages_per_second;     /* default off (0), 1..10000000: inbound, per connection; reading slows to this */
+  uint32_t reserved2;
   uint64_t max_message_bytes;           /* default 1 MiB, 1..2^40: inbound message, after inflation; 1009 beyond */
   uint32_t max_fragments;               /* default 65536, 1..2^31: frames of one inbound message; 1008 beyond */
   uint32_t slow_consumer;               /* WSB_SLOW_REFUSE, _CLOSE, _DROP_OLDEST */
