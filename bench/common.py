@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 10.0
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 
@@ -24,6 +27,46 @@ def program(build, *candidates):
 
 def server_program(build):
     return os.environ.get("WSBEAT_SERVER") or program(build, "bin/wsbeat-server")
+
+
+class QuietServer:
+    """wsbeat-server as it is run for service, without --events: a line for each pong would count as its own cost."""
+
+    def __init__(self, build, core, *flags):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._process = subprocess.Popen([server_program(build), "--port", str(self.port), "--quiet", *map(str, flags)],
+                                         preexec_fn=on_core(core))
+        self.pid = self._process.pid
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    self.__exit__()
+                    sys.exit("wsbeat-server did not start")
+                time.sleep(0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait()
+
+    def resident_bytes(self):
+        """User space only: what the kernel keeps for its sockets is not in it."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS:"))
+
+    def cpu_seconds(self):
+        """User and system time spent so far."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def on_core(core):

@@ -9,14 +9,13 @@ import statistics
 import subprocess
 
 import common
-from server import Server
 
 LEAST = {1: 0.95, 16: 8.0}  # the ratios we want to hold, by messages in flight
 
 
 def measure_wsbeat(build, load_options):
     server_core, client_core = common.cores()
-    with Server("--mode", "echo", "--quiet", "--workers", "1", preexec_fn=common.on_core(server_core)) as server:
+    with common.QuietServer(build, server_core, "--mode", "echo", "--workers", "1") as server:
         return common.load(build, server.port, client_core, server_pid=server.pid, **load_options)
 
 

@@ -7,7 +7,6 @@ import time
 
 import common
 from crowd import Crowd, raise_descriptor_limit
-from server import Server
 
 LEAST_SETTLE_S = 2.0
 
@@ -24,26 +23,26 @@ def main():
         sys.exit("the hard limit of descriptors is too low")
 
     server_core, _ = common.cores()
-    flags = ["--quiet", "--heartbeat-ms", args.heartbeat_ms, "--workers", args.workers]
-    with Server(*flags, preexec_fn=common.on_core(server_core)) as server:
+    flags = ["--heartbeat-ms", args.heartbeat_ms, "--workers", args.workers]
+    with common.QuietServer(args.build, server_core, *flags) as server:
         # The first connections touch what is shared by all.
         with Crowd(server.port, name="first") as first:
             first.open(20)
         time.sleep(LEAST_SETTLE_S)
-        before_kib = server.resident_kib()
+        before = server.resident_bytes()
         with Crowd(server.port, sources=[f"127.0.0.{n}" for n in range(1, 9)]) as crowd:
             crowd.open(args.connections)
             crowd.run(LEAST_SETTLE_S)
-            opened_kib = server.resident_kib()
+            opened = server.resident_bytes()
             cpu, since = server.cpu_seconds(), time.monotonic()
             crowd.run(args.seconds)
             cpu_share = (server.cpu_seconds() - cpu) / (time.monotonic() - since)
-            after_kib = server.resident_kib()
+            after = server.resident_bytes()
             ended = sum(member.state != "open" for member in crowd.members)
             pings = sum(member.pings for member in crowd.members)
         rows = [["connections", f"{args.connections}", ""],
-                ["memory per connection, just opened", f"{(opened_kib - before_kib) * 1024 / args.connections:,.0f} bytes", ""],
-                [f"memory per connection after {args.seconds:.0f} s", f"{(after_kib - before_kib) * 1024 / args.connections:,.0f} bytes",
+                ["memory per connection, just opened", f"{(opened - before) / args.connections:,.0f} bytes", ""],
+                [f"memory per connection after {args.seconds:.0f} s", f"{(after - before) / args.connections:,.0f} bytes",
                  "wanted <= 3,072"],
                 [f"CPU of one core at T = {args.heartbeat_ms} ms", f"{100 * cpu_share:.2f} %", "wanted < 1 %"],
                 ["pings answered", f"{pings}", ""],

@@ -37,16 +37,16 @@ typedef struct client {
   int fd;
   bool open;
   bool wants_write;
-  size_t head_length;   /* bytes of the handshake's answer so far */
-  char *head;           /* freed once it is open */
-  uint64_t skip;        /* payload bytes of the current frame still to come */
-  bool counts;          /* the current frame ends a data message */
-  uint8_t frame[10];    /* header of the next frame so far */
+  size_t head_length; /* bytes of the handshake's answer so far */
+  char *head;         /* freed once it is open */
+  uint64_t skip;      /* payload bytes of the current frame still to come */
+  bool counts;        /* the current frame ends a data message */
+  uint8_t frame[10];  /* header of the next frame so far */
   size_t frame_length;
-  uint64_t position;    /* bytes sent, in the endless repetition of one frame */
-  uint64_t owed;        /* bytes to send */
-  uint64_t *sent_ns;    /* ring: when each message in flight was handed out */
-  uint32_t ring_at;     /* the oldest */
+  uint64_t position; /* bytes sent, in the endless repetition of one frame */
+  uint64_t owed;     /* bytes to send */
+  uint64_t *sent_ns; /* ring: when each message in flight was handed out */
+  uint32_t ring_at;  /* the oldest */
 } client;
 
 static options opt = {"127.0.0.1", "/", 0, 64, 1, 64, false, 0.5, 3.0, 0};
@@ -288,7 +288,8 @@ static double cpu_seconds(long pid) {
   fclose(file);
   line[length] = 0;
   const char *fields = strrchr(line, ')');
-  if (!fields || sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) die(name);
+  if (!fields || sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+    die(name);
   return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
@@ -298,20 +299,21 @@ static void run_for(double seconds) {
 }
 
 static void usage(FILE *out) {
-  fputs("usage: load --port N [options]\n"
-        "Keeps echo connections busy and prints one JSON object with the result.\n"
-        "  --host ADDRESS      IPv4 address of the server (127.0.0.1)\n"
-        "  --port N            its port\n"
-        "  --path PATH         request path (/)\n"
-        "  --connections N     WebSockets (64)\n"
-        "  --depth N           messages in flight on each, 1 to 4096 (1)\n"
-        "  --size BYTES        payload of one message (64)\n"
-        "  --text              text messages (binary)\n"
-        "  --warmup SECONDS    not measured (0.5)\n"
-        "  --seconds SECONDS   measured (3)\n"
-        "  --server-pid PID    also prints that process's CPU time over the measured window\n"
-        "Latency is from handing a message to the kernel until its echo was read. Pings are left unanswered.\n",
-        out);
+  fputs(
+      "usage: load --port N [options]\n"
+      "Keeps echo connections busy and prints one JSON object with the result.\n"
+      "  --host ADDRESS      IPv4 address of the server (127.0.0.1)\n"
+      "  --port N            its port\n"
+      "  --path PATH         request path (/)\n"
+      "  --connections N     WebSockets (64)\n"
+      "  --depth N           messages in flight on each, 1 to 4096 (1)\n"
+      "  --size BYTES        payload of one message (64)\n"
+      "  --text              text messages (binary)\n"
+      "  --warmup SECONDS    not measured (0.5)\n"
+      "  --seconds SECONDS   measured (3)\n"
+      "  --server-pid PID    also prints that process's CPU time over the measured window\n"
+      "Latency is from handing a message to the kernel until its echo was read. Pings are left unanswered.\n",
+      out);
 }
 
 static double number(const char *name, const char *text, double least, double most) {
@@ -334,18 +336,42 @@ static void parse(int argc, char **argv) {
   while ((which = getopt_long(argc, argv, "", names, &index)) != -1) {
     const char *name = names[index].name;
     switch (which) {
-      case 'h': opt.host = optarg; break;
-      case 'a': opt.path = optarg; break;
-      case 't': opt.text = true; break;
-      case 'p': opt.port = (uint16_t)number(name, optarg, 1, 65535); break;
-      case 'c': opt.connections = (uint32_t)number(name, optarg, 1, 1000000); break;
-      case 'd': opt.depth = (uint32_t)number(name, optarg, 1, MAX_DEPTH); break;
-      case 's': opt.size = (size_t)number(name, optarg, 0, 1 << 26); break;
-      case 'w': opt.warmup_s = number(name, optarg, 0, 3600); break;
-      case 'n': opt.seconds = number(name, optarg, 0.1, 3600); break;
-      case 'P': opt.server_pid = (long)number(name, optarg, 1, 1 << 30); break;
-      case '?' + 128: usage(stdout); exit(0);
-      default: usage(stderr); exit(2);
+      case 'h':
+        opt.host = optarg;
+        break;
+      case 'a':
+        opt.path = optarg;
+        break;
+      case 't':
+        opt.text = true;
+        break;
+      case 'p':
+        opt.port = (uint16_t)number(name, optarg, 1, 65535);
+        break;
+      case 'c':
+        opt.connections = (uint32_t)number(name, optarg, 1, 1000000);
+        break;
+      case 'd':
+        opt.depth = (uint32_t)number(name, optarg, 1, MAX_DEPTH);
+        break;
+      case 's':
+        opt.size = (size_t)number(name, optarg, 0, 1 << 26);
+        break;
+      case 'w':
+        opt.warmup_s = number(name, optarg, 0, 3600);
+        break;
+      case 'n':
+        opt.seconds = number(name, optarg, 0.1, 3600);
+        break;
+      case 'P':
+        opt.server_pid = (long)number(name, optarg, 1, 1 << 30);
+        break;
+      case '?' + 128:
+        usage(stdout);
+        exit(0);
+      default:
+        usage(stderr);
+        exit(2);
     }
   }
   if (!opt.port || optind < argc) {
@@ -367,10 +393,11 @@ int main(int argc, char **argv) {
   const uint64_t start = now_ns();
   run_for(opt.seconds);
   const double seconds = (double)(now_ns() - start) / 1e9;
-  printf("{\"connections\":%u,\"depth\":%u,\"size\":%zu,\"messages\":%llu,\"seconds\":%.3f,\"per_second\":%.0f,"
-         "\"p50_us\":%.1f,\"p99_us\":%.1f",
-         opt.connections, opt.depth, opt.size, (unsigned long long)messages, seconds, (double)messages / seconds,
-         percentile_us(0.50), percentile_us(0.99));
+  printf(
+      "{\"connections\":%u,\"depth\":%u,\"size\":%zu,\"messages\":%llu,\"seconds\":%.3f,\"per_second\":%.0f,"
+      "\"p50_us\":%.1f,\"p99_us\":%.1f",
+      opt.connections, opt.depth, opt.size, (unsigned long long)messages, seconds, (double)messages / seconds,
+      percentile_us(0.50), percentile_us(0.99));
   if (opt.server_pid) printf(",\"server_cpu_seconds\":%.2f", cpu_seconds(opt.server_pid) - cpu_before);
   puts("}");
   return 0;

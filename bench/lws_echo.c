@@ -72,12 +72,15 @@ static int write_one(struct lws *wsi, session *s) {
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length) {
   session *s = user;
   switch (reason) {
-    case LWS_CALLBACK_RECEIVE: return push(wsi, s, in, length);
-    case LWS_CALLBACK_SERVER_WRITEABLE: return write_one(wsi, s);
+    case LWS_CALLBACK_RECEIVE:
+      return push(wsi, s, in, length);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+      return write_one(wsi, s);
     case LWS_CALLBACK_CLOSED:
       while (s->first) drop_first(s);
       return 0;
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
@@ -91,8 +94,10 @@ int main(int argc, char **argv) {
   while ((which = getopt_long(argc, argv, "", names, NULL)) != -1) {
     if (which == 'p') port = atoi(optarg);
     if (which != 'p') {
-      fputs("usage: lws_echo [--port N]\nEchoes WebSocket messages on 127.0.0.1; prints \"listening PORT\". Port 0 is any free one.\n",
-            which == 'h' ? stdout : stderr);
+      fputs(
+          "usage: lws_echo [--port N]\nEchoes WebSocket messages on 127.0.0.1; prints \"listening PORT\". Port 0 is "
+          "any free one.\n",
+          which == 'h' ? stdout : stderr);
       return which == 'h' ? 0 : 2;
     }
   }

@@ -45,16 +45,18 @@ cat "$work/counts"
 
 echo
 echo "== writes to one connection between two waits of its loop"
-run "$work/trace" -e trace=epoll_wait,epoll_pwait,write,writev,sendto,sendmsg,recvfrom,read,readv
+run "$work/trace" -e trace=accept4,epoll_wait,epoll_pwait,write,writev,sendto,sendmsg
 awk '
   { pid = $1 }
+  /accept4.* = [0-9]+$/ { connection[$NF] = 1 }
   /epoll_p?wait\(/ {
     for (key in turn) { split(key, part, " "); if (part[1] == pid) { seen[turn[key]]++; delete turn[key] } }
     turns[pid]++
   }
   / (sendto|sendmsg|write|writev)\([0-9]+/ {
     match($0, /\([0-9]+/)
-    turn[pid " " substr($0, RSTART + 1, RLENGTH - 1)]++
+    descriptor = substr($0, RSTART + 1, RLENGTH - 1)
+    if (descriptor in connection) turn[pid " " descriptor]++
   }
   END {
     for (count in seen) printf "%d write%s in a turn: %d times\n", count, count == 1 ? "" : "s", seen[count]

@@ -10,8 +10,8 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_link_options(-Wl,-z,relro,-z,now)
-# No path of this machine in debugging data or assertions: names of source files begin at the top of the tree.
-add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+# No path of this machine in debugging data or assertions: names of source files begin at the top of the tree. The last one that fits counts.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/= -ffile-prefix-map=${PROJECT_BINARY_DIR}=.)
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # A unique symbol would keep the library mapped after dlclose.

@@ -6,10 +6,20 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <wsbeat/wsbeat.h>
 
-/* systemd passes inherited sockets from this number on (sd_listen_fds(3)). */
+/* systemd passes sockets from this number on, and says for which process they are (sd_listen_fds(3)). */
 enum { FIRST_INHERITED_FD = 3 };
+
+/* The first one, or 0 (none) if nothing was passed to this very process. */
+static int inherited_fd(void) {
+  const char *count = getenv("LISTEN_FDS");
+  const char *pid = getenv("LISTEN_PID");
+  if (count == NULL || pid == NULL || atol(pid) != (long)getpid()) return 0;
+  return atoi(count) > 0 ? FIRST_INHERITED_FD : 0;
+}
 
 struct app {
   wsb_server *server;
@@ -34,7 +44,7 @@ int main(int argc, char **argv) {
   wsb_config config;
   wsb_config_init(&config);
   config.port = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 9001;
-  if (getenv("LISTEN_FDS") != NULL) config.listen_fd = FIRST_INHERITED_FD;
+  config.listen_fd = inherited_fd(); /* goes before host and port */
 
   wsb_callbacks callbacks;
   wsb_callbacks_init(&callbacks);

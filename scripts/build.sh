@@ -7,6 +7,8 @@ preset=${1:?usage: scripts/build.sh PRESET [-DOPTION=VALUE]...}
 shift
 options=("$@")
 if command -v ccache >/dev/null; then
+  # Trees that compile alike share objects: compiled code does not name its build folder, see cmake/Compiler.cmake.
+  export CCACHE_NOHASHDIR=1
   options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
 # A tree that was configured elsewhere (a moved checkout) cannot be configured again.

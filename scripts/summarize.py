@@ -1,7 +1,8 @@
 """Sums up build/results: a table of suites, what failed with the end of its log, and the closing line "N passed, N failed".
 
 Each program of a suite left a folder with `kind` (junit: JUnit XML beside it; plain: one test, judged by the exit code), `status`, `seconds`
-and `log`. A program that crashed, timed out or ran nothing counts as one failure even if its XML shows none.
+and `log`, and `sanitizer.*` where a sanitizer reported. A program that crashed, timed out, ran nothing or was reported counts as one failure even
+if its XML shows none.
 """
 
 import sys
@@ -9,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 LOG_LINES_SHOWN = 40
+REPORTS_SHOWN = 3
 TIMED_OUT = 124  # timeout(1)
 
 
@@ -27,6 +29,8 @@ class Program:
         else:
             for path in sorted(folder.glob("*.xml")):
                 self.add_junit(path)
+        self.reports = [path for path in sorted(folder.glob("sanitizer.*")) if path.stat().st_size]
+        self.failures += ["sanitizer report"] * bool(self.reports)
         if self.status != 0 and not self.failures:
             self.failures.append("timed out" if self.status == TIMED_OUT else f"ended with status {self.status}")
         elif not (self.passed or self.skipped or self.failures):
@@ -53,6 +57,8 @@ class Program:
         log = (self.folder / "log").read_text(errors="replace").splitlines()
         shown = "\n".join(log[-LOG_LINES_SHOWN:])
         print(shown)
+        for report in self.reports[:REPORTS_SHOWN]:
+            print("\n".join(report.read_text(errors="replace").splitlines()[:LOG_LINES_SHOWN]))
         for detail in self.details:  # cmocka writes them into its XML only
             if len(log) < LOG_LINES_SHOWN and detail not in shown:
                 print(detail)
@@ -83,7 +89,9 @@ def main():
     print(f"\n{'suite':<18}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for suite, *numbers in rows:
         print(f"{suite:<18}" + "".join(f"{n:>{w}}" for n, w in zip(numbers, (8, 8, 8, 9))))
-    print(f"\n{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    if skipped:
+        print(f"\n{skipped} skipped")
+    print(f"\n{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
 

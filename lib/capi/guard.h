@@ -4,6 +4,7 @@
 #include <exception>
 #include <new>
 #include <string_view>
+#include <system_error>
 
 #include "net/errors.h"
 #include "server/config.h"
@@ -44,6 +45,8 @@ auto guarded(Work&& work) noexcept -> decltype(work()) {
     return static_cast<Result>(fail(code_of(error.fault()), error.what()));
   } catch (const std::bad_alloc&) {
     return static_cast<Result>(fail(WSB_E_NOMEM, "out of memory"));
+  } catch (const std::system_error& error) {  // a thread that could not be started
+    return static_cast<Result>(fail(WSB_E_SYSTEM, error.what()));
   } catch (const std::exception& error) {
     return static_cast<Result>(fail(WSB_E_INTERNAL, error.what()));
   } catch (...) {

@@ -44,11 +44,9 @@ wsb::server::StopOrder order_of(const wsb_stop_options *given) {
     if (!wsb::core::may_send_close_code(options.code)) throw ApiError(WSB_E_INVALID, "code: " + std::to_string(options.code) + " may not be sent");
     order.code = options.code;
   }
-  if (options.reason != nullptr) {
-    order.reason = options.reason;
-    if (order.reason.size() > wsb::core::kMaxCloseReason) invalid("reason: longer than 123 bytes");
-    if (!wsb::core::is_valid_utf8(order.reason)) invalid("reason: not UTF-8");
-  }
+  order.reason = options.reason != nullptr ? options.reason : "server is closing";
+  if (order.reason.size() > wsb::core::kMaxCloseReason) invalid("reason: longer than 123 bytes");
+  if (!wsb::core::is_valid_utf8(order.reason)) invalid("reason: not UTF-8");
   const uint32_t deadline_ms = options.deadline_ms != 0 ? options.deadline_ms : kDefaultDeadlineMs;
   if (deadline_ms > kMaxDeadlineMs) throw ApiError(WSB_E_INVALID, "deadline_ms: " + std::to_string(deadline_ms) + " is not within 1..3600000");
   if (options.spread_ms >= deadline_ms) throw ApiError(WSB_E_INVALID, "spread_ms: not below deadline_ms (" + std::to_string(deadline_ms) + ")");
@@ -94,7 +92,7 @@ int wsb_server_stop(wsb_server *server, const wsb_stop_options *options, wsb_sto
   return guarded([&]() -> int {
     wsb_server &stopped = server_of(server);
     if (result != nullptr) wsb::capi::check_out(result, "wsb_stop_result");
-    const wsb::server::Worker::StopCounts counts = stopped.stop(order_of(options));
+    const wsb::server::Worker::StopCounts counts = stopped.stop(order_of(options), options != nullptr);
     if (result != nullptr) {
       wsb_stop_result made{};
       made.clean = counts.clean;

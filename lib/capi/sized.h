@@ -10,6 +10,9 @@
 
 namespace wsb::capi {
 
+// Far beyond any struct of a later version: a size that was never set must not be believed.
+constexpr size_t kMostStructBytes = 64 * 1024;
+
 [[noreturn]] inline void refuse_size(const char* name, size_t size) {
   throw server::ApiError(WSB_E_INVALID, std::string(name) + ".size is " + std::to_string(size) + ": use the init function");
 }
@@ -23,7 +26,7 @@ Struct read_sized(const Struct* given, const char* name) {
   if (given == nullptr) return out;
   const size_t size = given->size;
   // Every compiler makes a struct a whole number of its alignment; any other size could cut a pointer in half.
-  if (size < sizeof size || size % alignof(Struct) != 0) refuse_size(name, size);
+  if (size < sizeof size || size > kMostStructBytes || size % alignof(Struct) != 0) refuse_size(name, size);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   const auto* unknown = size > sizeof out ? bytes + sizeof out : bytes + size;
   if (std::any_of(unknown, bytes + size, [](unsigned char byte) { return byte != 0; })) {
@@ -47,7 +50,7 @@ void write_sized(const Struct& made, Struct* out) noexcept {
 template <typename Struct>
 void check_out(const Struct* out, const char* name) {
   if (out == nullptr) throw server::ApiError(WSB_E_INVALID, std::string(name) + " is NULL");
-  if (out->size < sizeof(size_t)) refuse_size(name, out->size);
+  if (out->size < sizeof out->size || out->size > kMostStructBytes) refuse_size(name, out->size);
 }
 
 }  // namespace wsb::capi

@@ -17,9 +17,12 @@ constexpr size_t kInflatedPieceBytes = 64 * 1024;
 constexpr size_t kKeptBufferBytes = 4096;  // a larger message buffer is freed after each message
 constexpr uint8_t kNothing[1] = {};        // what empty events point to
 
-// What a message of `limit` bytes may take on the wire. Deflate makes incompressible bytes longer: zlib at its worst setting by less
-// than a sixth and some bytes (deflateBound), and a flush in each fragment by a few more.
-constexpr uint64_t compressed_limit(uint64_t limit) noexcept { return limit + limit / 4 + 1024; }
+// What the first `fragments` frames of a message of `limit` bytes may take on the wire. Deflate makes incompressible bytes longer:
+// zlib at its worst setting by less than a sixth and some bytes (deflateBound), and the flush at the end of a fragment by the end of
+// a block and an empty stored one, which is less than 16 bytes.
+constexpr uint64_t compressed_limit(uint64_t limit, uint32_t fragments) noexcept {
+  return limit + limit / 4 + 1024 + uint64_t{fragments - 1} * 16;
+}
 
 }  // namespace
 
@@ -161,8 +164,9 @@ Event Assembler::judge_frame() noexcept {
   if (discard_) return Event::kNeedMore;
   if (fragments_ == limits_.max_fragments) return fail(StreamError::kTooManyFragments, "message in too many fragments");
   ++fragments_;
-  const uint64_t limit = limits_.max_message_bytes;
-  if (frame_.length > (compressed_ ? compressed_limit(limit) : limit) - wire_bytes_) return fail(StreamError::kTooBig, "message too big");
+  const uint64_t most = limits_.max_message_bytes;
+  const uint64_t limit = compressed_ ? compressed_limit(most, fragments_) : most;
+  if (frame_.length > limit - wire_bytes_) return fail(StreamError::kTooBig, "message too big");
   wire_bytes_ += frame_.length;
   return Event::kNeedMore;
 }

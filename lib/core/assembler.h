@@ -13,7 +13,7 @@
 namespace wsb::core {
 
 struct AssemblerLimits {
-  uint64_t max_message_bytes = 1 << 20;  // payload, after inflation; the payload on the wire is held to the same limit
+  uint64_t max_message_bytes = 1 << 20;  // payload, after inflation; on the wire it may be longer by what deflate can add
   uint32_t max_fragments = 65536;
 };
 

@@ -66,7 +66,7 @@ class BufferPool {
   static constexpr size_t kChunkBytes = 16 * 1024;
   static constexpr size_t kMaxKept = 256;
 
-  BufferPool() noexcept { kept_.reserve(kMaxKept); }
+  BufferPool() { kept_.reserve(kMaxKept); }  // put() must not need memory
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;

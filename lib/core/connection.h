@@ -194,6 +194,7 @@ class Connection {
   // Queues a Close behind what is queued already, reports the end and lets TCP end without waiting for an answer.
   void fail(uint32_t code, std::string_view reason, uint32_t cause, TimeUs now, ConnectionEvents& events);
   void report(uint32_t code, std::string_view reason, bool clean, uint32_t initiator, uint32_t cause, ConnectionEvents& events);
+  std::string_view peer_reason() const noexcept { return peer_reason_ ? std::string_view(*peer_reason_) : std::string_view(); }
   void begin_ending(TimeUs now) noexcept;
   void die(bool reset, ConnectionEvents& events);
   void on_state_deadline(ConnectionEvents& events);

@@ -1,6 +1,7 @@
 // How a connection begins and ends: open, Close in both directions, failure, abort; the one report of the end.
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "core/connection.h"
 #include "core/utf8.h"
@@ -132,7 +133,10 @@ void Connection::report(uint32_t code, std::string_view reason, bool clean, uint
   info.code = code;
   // A Close that still waits behind data was not sent.
   info.code_sent = state_ == State::kDraining || (state_ == State::kReplying && !clean) ? 0 : code_sent_;
-  info.reason = reason;
+  try {
+    info.reason = reason;
+  } catch (const std::bad_alloc&) {  // told without it
+  }
   info.clean = clean;
   info.initiator = initiator;
   info.cause = cause;
@@ -153,8 +157,7 @@ void Connection::die(bool reset, ConnectionEvents& events) {
   drop_queue(events);
   if (!reported_ && state_ != State::kHandshake) {
     if (state_ == State::kReplying) {
-      report(code_received_, peer_reason_ ? *peer_reason_ : std::string(), false, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE,
-             events);
+      report(code_received_, peer_reason(), false, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE, events);
     } else {
       report(WSB_CLOSE_ABNORMAL, {}, false, WSB_INITIATOR_LOCAL, cause_, events);
     }

@@ -202,8 +202,7 @@ void Connection::transport_ended(ConnectionEvents& events) {
       report(WSB_CLOSE_ABNORMAL, {}, false, WSB_INITIATOR_LOCAL, cause_, events);
       break;
     case State::kReplying:
-      report(code_received_, peer_reason_ ? *peer_reason_ : std::string(), false, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE,
-             events);
+      report(code_received_, peer_reason(), false, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE, events);
       break;
     case State::kHandshake:
     case State::kEnding:

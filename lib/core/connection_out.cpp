@@ -170,14 +170,16 @@ void Connection::wrote(size_t n, TimeUs now, TimeUs stalled_us, ConnectionEvents
       break;
     case State::kReplying:
       if (outbox_.empty()) {
-        report(code_received_, peer_reason_ ? *peer_reason_ : std::string(), true, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE,
-               events);
+        report(code_received_, peer_reason(), true, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE, events);
         begin_ending(now);
       }
       break;
+    case State::kEnding:
+      // An HTTP answer may be long and its reader slow.
+      if (!assembler_) state_deadline_ = now + from_ms(config_.close_timeout_ms);
+      break;
     case State::kHandshake:
     case State::kClosing:
-    case State::kEnding:
     case State::kDead:
       break;
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace wsb::core {
 
@@ -246,15 +247,15 @@ void Outbox::clear() noexcept {
 }
 
 size_t Outbox::drop_oldest(size_t needed, size_t limit) {
+  const size_t begun = frame_left_ != 0 ? 1 : 0;
   size_t dropped = 0;
-  size_t index = frame_left_ != 0 ? head_ + 1 : head_;
-  const size_t first = index;
-  while (index < pieces_.size() && bytes() + needed > limit && !pieces_[index].raw) {
-    data_bytes_ -= pieces_[index].end - pieces_[index].begin;
+  while (head_ + begun < pieces_.size() && bytes() + needed > limit && !pieces_[head_ + begun].raw) {
+    data_bytes_ -= pieces_[head_ + begun].end - pieces_[head_ + begun].begin;
+    // What has begun changes places with what goes, so that dropping costs the same however long the queue is.
+    if (begun != 0) std::swap(pieces_[head_], pieces_[head_ + 1]);
+    release_front();
     ++dropped;
-    ++index;
   }
-  pieces_.erase(pieces_.begin() + static_cast<std::ptrdiff_t>(first), pieces_.begin() + static_cast<std::ptrdiff_t>(index));
   return dropped;
 }
 

@@ -27,6 +27,8 @@ class Transport {
   // Bytes taken: 0 if the socket is full (then ask for writability), -1 if it is broken (its end is reported soon).
   virtual int64_t write(const Span* spans, size_t count) = 0;
   virtual void want_writable() = 0;
+  // The last bytes wait behind others: the kernel may take them all, beyond the short queue that it is held to otherwise.
+  virtual void lift_queue_limit() {}
   virtual void set_reading(bool reading) = 0;
   // No more output: FIN, over TLS close-notify first.
   virtual void shutdown_write() = 0;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "core/proxy.h"
 #include "net/errors.h"
@@ -19,6 +20,7 @@ namespace wsb::net {
 namespace {
 
 constexpr int kAcceptsPerTurn = 128;
+constexpr int kMostBacklog = 65536;       // wsb_config's limit: no more can wait when accepting ends
 constexpr uint64_t kAcceptPauseMs = 100;  // after EMFILE and its like
 
 core::PeerAddress peer_address(const sockaddr_storage& address) {
@@ -58,7 +60,10 @@ void Loop::Impl::pause_accepting(int error) noexcept {
   uv_timer_start(&accept_pause, on_pause_over, kAcceptPauseMs, 0);
   if (accept_failing) return;
   accept_failing = true;
-  events.on_log(WSB_LOG_WARNING, with_errno("accept", error) + "; new connections wait");
+  try {
+    events.on_log(WSB_LOG_WARNING, with_errno("accept", error) + "; new connections wait");
+  } catch (const std::bad_alloc&) {  // memory is short as well: nothing is said
+  }
 }
 
 void Loop::Impl::accept_waiting(int most) noexcept {
@@ -76,6 +81,7 @@ void Loop::Impl::accept_waiting(int most) noexcept {
       case ENFILE:
       case ENOBUFS:
       case ENOMEM:
+      case EINVAL:  // the owner of an inherited socket has shut it down
         pause_accepting(errno);
         return;
       case EAGAIN:
@@ -116,15 +122,19 @@ bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
 }
 
 void Loop::listen(int fd) {
+  const int failed = uv_poll_init(&impl_->loop, &impl_->listener, fd);
+  if (failed != 0) {
+    ::close(fd);
+    throw NetError(Fault::kSystem, with_errno("watching the listening socket", -failed));
+  }
   impl_->listen_fd = fd;
-  if (uv_poll_init(&impl_->loop, &impl_->listener, fd) != 0) throw NetError(Fault::kSystem, "cannot watch the listening socket");
   impl_->listener.data = impl_.get();
   impl_->watch_listener();
 }
 
 void Loop::stop_listening() noexcept {
   if (impl_->listen_fd < 0) return;
-  impl_->accept_waiting(INT32_MAX);
+  impl_->accept_waiting(kMostBacklog);
   impl_->close_listener();
 }
 

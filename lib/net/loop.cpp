@@ -2,12 +2,17 @@
 #include "net/loop.h"
 
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "net/errors.h"
 #include "net/loop_impl.h"
@@ -19,11 +24,26 @@ namespace {
 
 constexpr unsigned kReadBufferBytes = 256 * 1024;  // one per worker
 constexpr unsigned kNoLwsTimeoutSecs = 365 * 24 * 3600;
+constexpr size_t kDescriptorsOfUv = 6;   // epoll, two of a pipe, eventfd; the first loop of the process two more
+constexpr size_t kDescriptorsOfLws = 4;  // random numbers, eventfd; two for a moment, to load its plugin
 
 // Making and ending contexts touches process-wide state of lws.
 std::mutex& lws_mutex() {
   static std::mutex mutex;
   return mutex;
+}
+
+// When descriptors run out in the middle of it, libuv leaks or aborts, and lws makes a context that never ends on a loop of ours. So there must be
+// enough of them beforehand; the mutex keeps our other workers from taking them meanwhile.
+template <size_t Count>
+void need_descriptors() {
+  std::array<int, Count> taken;
+  for (int& fd : taken) fd = ::eventfd(0, EFD_CLOEXEC);
+  const int error = taken.back() < 0 ? errno : 0;
+  for (const int fd : taken) {
+    if (fd >= 0) ::close(fd);
+  }
+  if (error != 0) throw NetError(Fault::kSystem, with_errno("event loop", error));
 }
 
 Loop::Impl* loop_of(lws* wsi) { return static_cast<Loop::Impl*>(lws_context_user(lws_get_context(wsi))); }
@@ -53,8 +73,11 @@ int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n
 
 }  // namespace
 
-Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in) : events(events_in), config(config_in) {
-  if (uv_loop_init(&loop) != 0) throw NetError(Fault::kSystem, "cannot make an event loop");
+Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in) : events(events_in), config(config_in), credentials(config_in.credentials) {
+  const std::lock_guard<std::mutex> lock(lws_mutex());
+  need_descriptors<kDescriptorsOfUv>();
+  const int failed = uv_loop_init(&loop);
+  if (failed != 0) throw NetError(Fault::kSystem, with_errno("event loop", -failed));
   uv_prepare_init(&loop, &prepare);
   uv_check_init(&loop, &check);
   uv_timer_init(&loop, &alarm);
@@ -100,6 +123,7 @@ void Loop::Impl::open_context() {
       {nullptr, nullptr, 0, 0, 0, nullptr, 0},
   };
   const std::lock_guard<std::mutex> lock(lws_mutex());
+  need_descriptors<kDescriptorsOfLws>();
   lws_set_log_level(0, [](int, const char*) {});
   // lws sets SIGPIPE to ignore for the whole process; that is the application's to decide.
   struct sigaction pipe_action{};
@@ -133,8 +157,8 @@ void Loop::Impl::open_context() {
 bool Loop::Impl::set_up_tls(ssl_ctx_st* made) noexcept {
   try {
     configure_tls(made, config.tls, config.ticket_keys);
-    if (!config.credentials->apply(made)) throw NetError(Fault::kTls, "certificate refused");
-    tls_context = made;
+    if (!credentials->apply(made)) throw NetError(Fault::kTls, "certificate refused");
+    follow_credentials(made, &credentials);
     return true;
   } catch (const std::exception& error) {
     tls_error = error.what();
@@ -179,9 +203,7 @@ void Loop::set_alarm(core::TimeUs at) noexcept {
       at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
-void Loop::use_credentials(const Credentials& credentials) noexcept {
-  if (impl_->tls_context != nullptr) (void)credentials.apply(impl_->tls_context);
-}
+void Loop::use_credentials(std::shared_ptr<const Credentials> credentials) noexcept { impl_->credentials = std::move(credentials); }
 
 void check_library_versions() {
   const std::string built = std::to_string(LWS_LIBRARY_VERSION_MAJOR) + "." + std::to_string(LWS_LIBRARY_VERSION_MINOR) + ".";

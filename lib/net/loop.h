@@ -38,7 +38,7 @@ class Loop {
 
   void listen(int fd);             // takes the descriptor
   void stop_listening() noexcept;  // accepts what waits, then closes it
-  void use_credentials(const Credentials& credentials) noexcept;
+  void use_credentials(std::shared_ptr<const Credentials> credentials) noexcept;
 
   struct Impl;
 

@@ -4,7 +4,7 @@
 #include <libwebsockets.h>
 #include <uv.h>
 
-#include <vector>
+#include <array>
 
 #include "net/loop.h"
 
@@ -40,12 +40,12 @@ struct Loop::Impl {
   bool accept_failing = false;
   lws_context* context = nullptr;
   lws_vhost* vhost = nullptr;
-  ssl_ctx_st* tls_context = nullptr;
+  std::shared_ptr<const Credentials> credentials;  // for new connections
   std::string tls_error;
   Socket* adopting = nullptr;
   core::TimeUs now = 0;       // 0: not read in this turn
   core::TimeUs alarm_at = core::kNever;
-  std::vector<uint8_t> drain_buffer;
+  std::array<uint8_t, 64 * 1024> drain_buffer;  // of Socket::drain_input
 };
 
 }  // namespace wsb::net

@@ -1,13 +1,17 @@
 // Writing, flow control and ends of one transport.
 #include "net/socket.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
+#include <new>
 
 #include <openssl/ssl.h>
 
@@ -17,7 +21,6 @@ namespace {
 constexpr size_t kMaxPieces = 64;
 constexpr size_t kTlsRecordBytes = 16 * 1024;        // RFC 8446, 5.1
 constexpr size_t kTlsBytesPerTurn = 256 * 1024;      // then others get their turn
-constexpr size_t kDrainBufferBytes = 64 * 1024;
 constexpr size_t kMaxDrainedBytes = 4 * 1024 * 1024; // more than a socket's receive buffer normally holds
 }  // namespace
 
@@ -45,19 +48,31 @@ int64_t Socket::write_plain(const core::Span* spans, size_t count) noexcept {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
 }
 
-bool Socket::flush_blocked() noexcept {
+// As tls_write: more than 0 if nothing is blocked any more.
+int64_t Socket::flush_blocked() noexcept {
   while (!blocked_.empty()) {
     const int64_t taken = tls_write(ssl_, blocked_.data(), blocked_.size());
-    if (taken <= 0) return false;
+    if (taken <= 0) return taken;
     blocked_.erase(blocked_.begin(), blocked_.begin() + taken);
   }
   blocked_.shrink_to_fit();
+  return 1;
+}
+
+// Without memory the stream cannot go on: its middle would be missing.
+bool Socket::keep_blocked(const uint8_t* from, const uint8_t* to) noexcept {
+  try {
+    blocked_.assign(from, to);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  lws_callback_on_writable(wsi_);
   return true;
 }
 
 // Small pieces are put together into records of up to 16 KiB.
-int64_t Socket::write_tls(const core::Span* spans, size_t count) {
-  if (!flush_blocked()) return 0;
+int64_t Socket::write_tls(const core::Span* spans, size_t count) noexcept {
+  if (const int64_t flushed = flush_blocked(); flushed <= 0) return flushed;
   uint8_t record[kTlsRecordBytes];
   int64_t total = 0;
   size_t index = 0;
@@ -87,8 +102,7 @@ int64_t Socket::write_tls(const core::Span* spans, size_t count) {
     if (taken < 0) return -1;
     total += static_cast<int64_t>(filled);
     if (taken < static_cast<int64_t>(filled)) {
-      blocked_.assign(from + taken, from + filled);
-      lws_callback_on_writable(wsi_);
+      if (!keep_blocked(from + taken, from + filled)) return -1;
       break;
     }
   }
@@ -97,6 +111,11 @@ int64_t Socket::write_tls(const core::Span* spans, size_t count) {
 
 void Socket::want_writable() {
   if (!ended_) lws_callback_on_writable(wsi_);
+}
+
+void Socket::lift_queue_limit() {
+  const int no_limit = INT_MAX;
+  if (!ended_) (void)::setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_limit, sizeof no_limit);
 }
 
 void Socket::set_reading(bool reading) {
@@ -145,11 +164,12 @@ void Socket::received(uint8_t* bytes, size_t n) {
 }
 
 void Socket::writable() {
-  if (!blocked_.empty() && !flush_blocked()) {
+  const int64_t flushed = flush_blocked();
+  if (flushed == 0) {
     lws_callback_on_writable(wsi_);
     return;
   }
-  if (shutdown_wanted_) {
+  if (flushed > 0 && shutdown_wanted_) {
     shutdown_wanted_ = false;
     shutdown_write();
   }
@@ -159,11 +179,10 @@ void Socket::writable() {
 // After a reset libuv reports an error without reading; a Close frame may lie before it in the kernel's queue.
 void Socket::drain_input() {
   if (!reading_ || !heard_) return;
-  loop_.drain_buffer.resize(kDrainBufferBytes);
   uint8_t* bytes = loop_.drain_buffer.data();
   for (size_t drained = 0; drained < kMaxDrainedBytes && reading_;) {
-    const ssize_t n = ssl_ != nullptr ? SSL_read(ssl_, bytes, kDrainBufferBytes)
-                                      : ::recv(fd_, bytes, kDrainBufferBytes, MSG_DONTWAIT);
+    const ssize_t n = ssl_ != nullptr ? SSL_read(ssl_, bytes, static_cast<int>(loop_.drain_buffer.size()))
+                                      : ::recv(fd_, bytes, loop_.drain_buffer.size(), MSG_DONTWAIT);
     if (n <= 0) break;
     loop_.events.on_bytes(*this, bytes, static_cast<size_t>(n));
     drained += static_cast<size_t>(n);

@@ -14,6 +14,7 @@ class Socket final : public core::Transport {
 
   int64_t write(const core::Span* spans, size_t count) override;
   void want_writable() override;
+  void lift_queue_limit() override;
   void set_reading(bool reading) override;
   void shutdown_write() override;
   void end(core::Ending ending) override;
@@ -29,8 +30,9 @@ class Socket final : public core::Transport {
 
  private:
   int64_t write_plain(const core::Span* spans, size_t count) noexcept;
-  int64_t write_tls(const core::Span* spans, size_t count);
-  bool flush_blocked() noexcept;
+  int64_t write_tls(const core::Span* spans, size_t count) noexcept;
+  int64_t flush_blocked() noexcept;
+  bool keep_blocked(const uint8_t* from, const uint8_t* to) noexcept;
   void drain_input();
 
   Loop::Impl& loop_;

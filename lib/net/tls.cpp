@@ -68,6 +68,21 @@ bool Credentials::apply(ssl_ctx_st* context) const noexcept {
   return SSL_CTX_use_cert_and_key(context, SSL_CTX_get0_certificate(loaded), SSL_CTX_get0_privatekey(loaded), chain, 1) == 1;
 }
 
+bool Credentials::apply(ssl_st* ssl) const noexcept {
+  SSL_CTX* loaded = impl_->loaded.get();
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(loaded, &chain);
+  SSL_certs_clear(ssl);
+  return SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(loaded), SSL_CTX_get0_privatekey(loaded), chain, 1) == 1;
+}
+
+void follow_credentials(ssl_ctx_st* context, const std::shared_ptr<const Credentials>* current) noexcept {
+  SSL_CTX_set_cert_cb(
+      context,
+      [](SSL* ssl, void* arg) { return (*static_cast<const std::shared_ptr<const Credentials>*>(arg))->apply(ssl) ? 1 : 0; },
+      const_cast<std::shared_ptr<const Credentials>*>(current));
+}
+
 ssl_ctx_st* Credentials::idle_context() const noexcept { return impl_->loaded.get(); }
 
 TicketKeys make_ticket_keys() {

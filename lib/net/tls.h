@@ -28,8 +28,9 @@ class Credentials {
   ~Credentials();
   Credentials(const Credentials&) = delete;
   Credentials& operator=(const Credentials&) = delete;
-  // Makes a context use them for new connections.
   bool apply(ssl_ctx_st* context) const noexcept;
+  // For one TLS handshake, in place of whatever its context has.
+  bool apply(ssl_st* ssl) const noexcept;
   // A context that lws may call its client context: it would else make one with every root certificate of the system.
   ssl_ctx_st* idle_context() const noexcept;
 
@@ -44,6 +45,10 @@ TicketKeys make_ticket_keys();  // throws NetError
 
 // Whether configure_tls will succeed. Throws NetError.
 void check_tls(const TlsConfig& config, const TicketKeys& keys);
+
+// Every handshake of this context takes the credentials that `current` points to at that time. A context cannot be given others itself: it keeps
+// one certificate for each type of key, so that an old one of another type would go on being served.
+void follow_credentials(ssl_ctx_st* context, const std::shared_ptr<const Credentials>* current) noexcept;
 
 // Sets up a worker's context, made by lws: versions, client certificates, tickets, memory. Throws NetError.
 void configure_tls(ssl_ctx_st* context, const TlsConfig& config, const TicketKeys& keys);

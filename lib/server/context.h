@@ -38,7 +38,7 @@ struct Context {
 
 struct StopOrder {
   uint32_t code = WSB_CLOSE_GOING_AWAY;
-  std::string reason = "server is closing";
+  std::string reason;
   core::TimeUs deadline = 0;   // of the monotonic clock: what is left then is aborted
   core::TimeUs spread_us = 0;  // closes are spread over this
   bool at_once = false;        // no Close, no waiting

@@ -28,7 +28,7 @@ inline wsb_pong_event pong_event(const Session& session, const uint8_t* data, si
 }
 
 inline wsb_drain_event drain_event(const Session& session) noexcept {
-  return {sizeof(wsb_drain_event), session.id, user_of(session), session.conn.outbox().bytes()};
+  return {sizeof(wsb_drain_event), session.id, user_of(session), session.conn.queued_bytes()};
 }
 
 inline wsb_close_event close_event(const Session& session, const core::CloseInfo& info) noexcept {

@@ -85,6 +85,9 @@ void Server::set_up(bool caller_is_worker) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (state_ != State::kCreated) throw ApiError(WSB_E_STATE, "the server was started before");
     state_ = State::kStarting;
+    arrived_ = 0;
+    go_ = false;
+    failure_ = nullptr;
   }
   try {
     loop_config_.tls = context_.config.tls;
@@ -94,9 +97,6 @@ void Server::set_up(bool caller_is_worker) {
       net::check_tls(loop_config_.tls, loop_config_.ticket_keys);
     }
     listeners_ = std::make_unique<net::Listeners>(context_.config.listen, workers_.size());
-    arrived_ = 0;
-    go_ = false;
-    failure_ = nullptr;
     {
       const BlockedSignals blocked(all_signals());
       for (size_t i = caller_is_worker ? 1 : 0; i < workers_.size(); ++i) threads_.emplace_back([this, i] { worker_main(i); });
@@ -136,7 +136,7 @@ void Server::set_up(bool caller_is_worker) {
 bool Server::open_worker(size_t index) noexcept {
   std::exception_ptr failure;
   try {
-    workers_[index]->open(listeners_->take(index), loop_config_);
+    workers_[index]->open(*listeners_, loop_config_);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -218,13 +218,15 @@ void Server::begin_stop(const StopOrder& order) {
 
 void Server::request_stop(const StopOrder& order) { begin_stop(order); }
 
-Worker::StopCounts Server::stop(const StopOrder& order) {
+Worker::StopCounts Server::stop(const StopOrder& order, bool hurries) {
   if (is_on_worker_thread()) throw ApiError(WSB_E_IN_CALLBACK, "wsb_server_stop would wait for itself: use wsb_server_request_stop");
+  bool under_way = false;
   {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return state_ != State::kStarting; });
+    under_way = state_ == State::kStopping;
   }
-  begin_stop(order);
+  if (hurries || !under_way) begin_stop(order);
   wait_for_end();
   Worker::StopCounts sum;
   for (const auto& worker : workers_) {

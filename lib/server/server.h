@@ -30,7 +30,8 @@ class Server {
   void start();
   void run();  // worker 0 on this thread, until stopped
   void request_stop(const StopOrder& order);
-  Worker::StopCounts stop(const StopOrder& order);
+  // While a stop is under way, `hurries` tells whether this order may shorten it.
+  Worker::StopCounts stop(const StopOrder& order, bool hurries);
   void reload_tls(const std::string& cert_file, const std::string& key_file);
 
   uint16_t port() const noexcept { return port_.load(std::memory_order_relaxed); }

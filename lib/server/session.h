@@ -79,6 +79,7 @@ struct Session final : core::ConnectionEvents {
   std::atomic<uint64_t> inflight_control_bytes{0};   // pings of other threads, likewise
   uint64_t mailbox_seen = 0;                         // under the gate: the mailbox in which first_inflight counts
   size_t first_inflight = 0;                         // no message of this connection lies before it
+  uint64_t drain_asked_in = 0;                       // under the gate: the mailbox in which on_drain was asked for
   QueueAccount queue;
   size_t counted_queue_bytes = 0;                    // in the worker's sum
   uint32_t index = 0;                                // in the worker's list
@@ -87,6 +88,7 @@ struct Session final : core::ConnectionEvents {
   bool tls;
   bool dirty = false;
   bool write_blocked = false;   // the socket is full: on_writable follows
+  bool queue_limit_lifted = false;
   bool counted_in_limits = false;
   std::atomic<bool> remote_closing{false};  // another thread has ordered a close or abort
   bool remote_aborting = false;             // under the gate

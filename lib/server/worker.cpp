@@ -34,10 +34,10 @@ Worker::Worker(Context& context, uint32_t index)
 
 Worker::~Worker() = default;
 
-void Worker::open(int listen_fd, const net::LoopConfig& config) {
+void Worker::open(net::Listeners& listeners, const net::LoopConfig& config) {
   loop_ = std::make_unique<net::Loop>(*this, config);
   try {
-    loop_->listen(listen_fd);
+    loop_->listen(listeners.take(index_));  // only now: whoever has taken it must close it
   } catch (...) {
     loop_.reset();
     throw;
@@ -94,9 +94,19 @@ void Worker::heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept {
   if (heartbeat.interval_ms != 0) stall_threshold_us_ = std::min(stall_threshold_us_, core::from_ms(heartbeat.timeout_ms) / 4);
 }
 
-uint16_t Worker::next_phase() noexcept {
+// Beats lie evenly spread over the interval, but those closer together than 1/256 of it fall together: one wake sends them all, and most
+// of their answers come together too, which halves what many idle connections cost.
+uint16_t Worker::next_phase(uint32_t interval_ms, core::TimeUs now) noexcept {
   constexpr uint16_t kStep = 40503;  // 65536 over the golden ratio: any number of successive phases lies evenly spread
-  return phase_ = static_cast<uint16_t>(phase_ + kStep);
+  constexpr core::TimeUs kMoments = 256;
+  phase_ = static_cast<uint16_t>(phase_ + kStep);
+  const core::TimeUs interval = core::from_ms(interval_ms);
+  const core::TimeUs apart = interval / kMoments;
+  if (apart <= core::Wheel::kTickUs) return phase_;
+  core::TimeUs wait = interval * phase_ / 65536;
+  wait += apart - (now + wait) % interval % apart;
+  if (wait > interval) wait -= apart;
+  return static_cast<uint16_t>(wait * 65536 / interval - 1);  // the first beat comes at (phase + 1) / 65536
 }
 
 // ----------------------------------------------------------------------------------------------------- what the loop reports
@@ -106,7 +116,9 @@ bool Worker::on_accepted(core::Transport& transport, core::PeerAddress peer, boo
   constexpr uint64_t kAskersBeyondLimit = 1024;
   metrics_.accepted.add(1);
   if (sessions_.size() >= context_.config.max_connections + kAskersBeyondLimit) return false;
-  for (std::vector<Session*>* list : {&sessions_, &dirty_, &settling_}) make_room(*list, sessions_.size() + 1);
+  make_room(sessions_, sessions_.size() + 1);
+  // Beside the living, the list of this turn holds gaps of those that have ended in it.
+  for (std::vector<Session*>* list : {&dirty_, &settling_}) make_room(*list, dirty_.size() + sessions_.size() + 1);
   auto session = std::make_unique<Session>(*this, transport, std::move(peer), tls, loop_->now());
   session->index = static_cast<uint32_t>(sessions_.size());
   transport.owner = session.get();
@@ -213,6 +225,7 @@ void Worker::settle(Session& session) {
     });
     tell_late_close(session);
   }
+  let_last_bytes_pass(session);
   if (!session.write_blocked && !flush(session)) return;
   tell_late_close(session);
   if (session.conn.take_shutdown()) session.transport->shutdown_write();
@@ -225,6 +238,16 @@ void Worker::settle(Session& session) {
   if (reading && session.conn.has_pending_input()) mark_dirty(session);  // what was kept back behind pongs that have left now
   schedule(session);
   count_queue(session);
+}
+
+// What ends a connection, our Close above all, need not wait until a peer that does not read makes room: the end is told when it has left.
+void Worker::let_last_bytes_pass(Session& session) {
+  const core::Connection::State state = session.conn.state();
+  const bool last = state == core::Connection::State::kReplying || state == core::Connection::State::kEnding;
+  if (!last || !session.write_blocked || session.queue_limit_lifted) return;
+  session.queue_limit_lifted = true;
+  session.write_blocked = false;
+  session.transport->lift_queue_limit();
 }
 
 void Worker::count_queue(Session& session) noexcept {
@@ -286,9 +309,12 @@ void Worker::schedule(Session& session) {
 
 void Worker::closed(Session& session, const core::CloseInfo& info) {
   if (in_callback()) {
-    session.late_close.reset(new (std::nothrow) core::CloseInfo(info));
-    mark_dirty(session);
-    if (session.late_close) return;
+    try {
+      session.late_close = std::make_unique<core::CloseInfo>(info);
+      mark_dirty(session);
+      return;
+    } catch (const std::bad_alloc&) {  // told at once, then: better inside another callback than never
+    }
   }
   tell_closed(session, info);
 }
@@ -334,6 +360,7 @@ void Worker::destroy(Session& session) noexcept {
     }
   }
   count_queue(session);
+  leave_limits(session);  // if its opening was undone
   sessions_[session.index] = sessions_.back();
   sessions_[session.index]->index = session.index;
   sessions_.pop_back();

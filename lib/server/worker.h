@@ -16,6 +16,7 @@
 #include "core/request.h"
 #include "core/transport.h"
 #include "core/wheel.h"
+#include "net/listener.h"
 #include "net/loop.h"
 #include "server/context.h"
 #include "server/metrics.h"
@@ -42,8 +43,8 @@ class Worker final : public core::TransportEvents {
   Worker& operator=(const Worker&) = delete;
 
   // -- life, on the worker's own thread
-  // Throws net::NetError. Takes the descriptor.
-  void open(int listen_fd, const net::LoopConfig& config);
+  // Throws net::NetError. Takes its listening descriptor if it succeeds.
+  void open(net::Listeners& listeners, const net::LoopConfig& config);
   // Until a stop order has been carried out.
   void run();
   // Undoes open(); no session is left.
@@ -127,11 +128,12 @@ class Worker final : public core::TransportEvents {
 
   void settle(Session& session);
   bool flush(Session& session);
+  void let_last_bytes_pass(Session& session);
   void end(Session& session);
   void schedule(Session& session);
   void count_queue(Session& session) noexcept;
   void heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept;
-  uint16_t next_phase() noexcept;
+  uint16_t next_phase(uint32_t interval_ms, core::TimeUs now) noexcept;
   void on_session_time(Session& session, core::TimeUs now);
   void tell_late_close(Session& session) noexcept;
   void tell_closed(Session& session, const core::CloseInfo& info) noexcept;
@@ -164,7 +166,7 @@ class Worker final : public core::TransportEvents {
   int result_of(core::Connection::Result result) noexcept;
   int sent(core::Connection::Result result) noexcept;
 
-  void begin_stop(const StopOrder& order);
+  void begin_stop(StopOrder order);
   void on_stop_time(core::TimeUs now);
   void close_due(core::TimeUs now);
   void abort_all();

@@ -131,12 +131,17 @@ int Worker::send_from_elsewhere(uint64_t id, core::BufferRef message) {
 }
 
 int Worker::refuse_from_elsewhere(Session& session, Command command) {
-  const bool closes = context_.config.connection.slow_consumer == WSB_SLOW_CLOSE;
-  command.kind = closes ? Command::Kind::kSlowConsumer : Command::Kind::kOweDrain;
-  post(std::move(command));
-  if (closes) {
+  if (context_.config.connection.slow_consumer == WSB_SLOW_CLOSE) {
+    command.kind = Command::Kind::kSlowConsumer;
+    post(std::move(command));
     session.remote_closing.store(true, std::memory_order_relaxed);
     return WSB_E_CLOSED;
+  }
+  // Once in each mailbox is enough, however often a sender tries.
+  if (session.drain_asked_in != mailbox_number_) {
+    command.kind = Command::Kind::kOweDrain;
+    post(std::move(command));
+    session.drain_asked_in = mailbox_number_;
   }
   refused_elsewhere_.fetch_add(1, std::memory_order_relaxed);
   return WSB_E_FULL;
@@ -332,22 +337,21 @@ void Worker::on_wake() {
     taken_.swap(mailbox_);
     ++mailbox_number_;
     stop.swap(new_stop_);
-    credentials = std::move(new_credentials_);
-    new_credentials_.reset();
-    if (credentials) loop_->use_credentials(*credentials);
+    credentials.swap(new_credentials_);
+    if (credentials) loop_->use_credentials(credentials);
   }
   if (credentials) credentials_taken_.notify_all();
   for (Command& command : taken_) {
     Session* session = find(command.conn);
     if (session != nullptr) {
       guarded(*session, [&] { apply(*session, command); });
-    } else if (command.kind == Command::Kind::kSend) {
+    } else if (command.kind == Command::Kind::kSend && command.buffer) {
       metrics_.messages_dropped.add(1);
     }
   }
   taken_.clear();
   if (taken_.capacity() > kKeptCommands) taken_.shrink_to_fit();
-  if (stop) begin_stop(*stop);
+  if (stop) begin_stop(std::move(*stop));
 }
 
 void Worker::apply(Session& session, Command& command) {
@@ -372,7 +376,10 @@ void Worker::apply(Session& session, Command& command) {
       session.inflight_control_bytes.fetch_sub(ping_frame_bytes(command.text.size()), std::memory_order_release);
       return;
     case Command::Kind::kClose:
-      (void)conn.close(command.code, command.text, WSB_CAUSE_LOCAL_CLOSE, loop_->now());
+      // It was promised: without memory for a Close it ends without one.
+      if (conn.close(command.code, command.text, WSB_CAUSE_LOCAL_CLOSE, loop_->now()) == Result::kNoMemory) {
+        conn.abort(WSB_CAUSE_LOCAL_CLOSE, session);
+      }
       return;
     case Command::Kind::kAbort:
       conn.abort(WSB_CAUSE_LOCAL_CLOSE, session);
@@ -385,7 +392,7 @@ void Worker::apply(Session& session, Command& command) {
       return;
     case Command::Kind::kHeartbeat:
       heed_heartbeat(command.heartbeat);
-      conn.set_heartbeat(command.heartbeat, next_phase(), loop_->now());
+      conn.set_heartbeat(command.heartbeat, next_phase(command.heartbeat.interval_ms, loop_->now()), loop_->now());
       return;
     case Command::Kind::kAuthenticate:
       conn.set_authenticated();

@@ -179,7 +179,9 @@ void Worker::open_session(Session& session, const std::string& answer, const cor
   metrics_.opened.add(1);
   metrics_.connections.add(1);
   try {
-    if (!session.conn.open(answer, deflate, authenticated, next_phase(), loop_->now())) throw std::bad_alloc();
+    const core::TimeUs now = loop_->now();
+    const uint16_t phase = next_phase(context_.config.connection.heartbeat.interval_ms, now);
+    if (!session.conn.open(answer, deflate, authenticated, phase, now)) throw std::bad_alloc();
     {
       const std::lock_guard<std::mutex> lock(gate_);
       session.id = registry_.add(&session);  // from here on other threads may find it

@@ -1,5 +1,6 @@
 // A worker's end: closes spread over time, what is left aborted at the deadline, then the loop stopped.
 #include <algorithm>
+#include <utility>
 
 #include "server/worker.h"
 
@@ -22,13 +23,13 @@ void Worker::stop(const StopOrder& order) {
   wake_once();
 }
 
-void Worker::begin_stop(const StopOrder& order) {
+void Worker::begin_stop(StopOrder order) {
   if (stopping_) {
     stopping_->deadline = std::min(stopping_->deadline, order.deadline);
     stopping_->at_once = stopping_->at_once || order.at_once;
   } else {
     // Peers whose connect has succeeded are answered, and those with an answer under way are heard.
-    stopping_ = order;
+    stopping_ = std::move(order);
     stop_began_ = loop_->now();
     try {
       list_connections(to_close_);

@@ -9,9 +9,10 @@ import certificates
 import pytest
 from server import Server
 
+from settings import KINDS, LARGE_BYTES
+
 HERE = Path(__file__).parent
 CASE_TIMEOUT_S = 60
-KINDS = ["plain", "plain deflate", "tls", "tls deflate"]
 SUBPROTOCOLS = "v2.0,v1.5"
 
 
@@ -59,6 +60,18 @@ def target(kind, start_server):
 def guarded(kind, start_server):
     """The same behind a token."""
     return serve(kind, start_server, "--token", "secret")
+
+
+@pytest.fixture
+def roomy(kind, start_server):
+    """The same with room for large messages."""
+    return serve(kind, start_server, "--max-message-bytes", LARGE_BYTES, "--max-queue-bytes", 2 * LARGE_BYTES)
+
+
+@pytest.fixture
+def beating(kind, start_server):
+    """The same with a quick heartbeat that only pongs satisfy."""
+    return serve(kind, start_server, "--heartbeat-ms", "300", "--heartbeat-timeout-ms", "250", "--liveness", "pong")
 
 
 def serve(kind, start_server, *further):

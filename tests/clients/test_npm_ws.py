@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from closing import PEER_CLOSE, expect_close
+from closing import GONE, PEER_CLOSE, TOO_BIG, expect_close, expect_heartbeat
+from settings import CLIENT_LIMIT_BYTES, LARGE_BYTES, two_kinds
 
 SCRIPT = Path(__file__).parent / "ws_client.mjs"
 RUN_TIMEOUT_S = 30
@@ -20,7 +22,8 @@ def start_client(node):
     started = []
 
     def start(case, target):
-        environment = {**os.environ, "DEFLATE": "1" if target.deflate else "0", "CA_FILE": target.authority or ""}
+        environment = {**os.environ, "DEFLATE": "1" if target.deflate else "0", "CA_FILE": target.authority or "",
+                       "LARGE_BYTES": str(LARGE_BYTES), "LIMIT_BYTES": str(CLIENT_LIMIT_BYTES)}
         started.append(subprocess.Popen([node, str(SCRIPT), case, target.url], env=environment, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
@@ -51,10 +54,26 @@ def test_echo(client, target):
     expect_close(target.server, code=1000, reason="done", code_sent=1000, **PEER_CLOSE)
 
 
+def test_large_messages(client, roomy):
+    assert client("large", roomy) == {"same": [True, True], "code": 1000, "reason": ""}
+    expect_close(roomy.server, code=1000, reason="", code_sent=1000, **PEER_CLOSE)
+
+
+def test_compression_parameters(client, start_server):
+    server = start_server("--deflate")
+    target = SimpleNamespace(url=f"ws://localhost:{server.port}/", deflate=True, authority=None)
+    seen = client("parameters", target)
+    assert sorted(seen.pop("extensions").split("; ")) == [
+        "client_max_window_bits=11", "client_no_context_takeover", "permessage-deflate", "server_max_window_bits=10",
+        "server_no_context_takeover"]
+    assert seen == {"same": [True] * 10, "code": 1000, "reason": ""}
+
+
 def test_fragments(client, target):
     assert client("fragments", target) == {"text": "one two three", "code": 1000, "reason": ""}
 
 
+@two_kinds
 def test_subprotocol(client, target):
     assert client("subprotocol", target) == {"subprotocol": "v2.0", "code": 1000, "reason": ""}
 
@@ -74,6 +93,36 @@ def test_pings_both_ways(client, target):
     assert target.server.wait_event("pong")["rtt_us"] > 0
 
 
+@two_kinds
+def test_heartbeat(start_client, beating):
+    process = start_client("idle", beating)
+    assert json.loads(process.stdout.readline()) == {"same": True}
+    expect_heartbeat(beating.server)
+    process.kill()
+    process.wait(RUN_TIMEOUT_S)
+    expect_close(beating.server, **GONE)
+
+
+@two_kinds
+def test_gone_without_a_close(client, target):
+    assert client("terminate", target) == {"code": 1006, "reason": ""}
+    expect_close(target.server, **GONE)
+
+
+@two_kinds
+def test_message_too_big_for_the_server(client, target):
+    seen = client("too big for the server", target)
+    assert seen["code"] == 1009
+    expect_close(target.server, **TOO_BIG)
+
+
+@two_kinds
+def test_message_too_big_for_the_client(client, target):
+    assert client("too big for the client", target) == {"error": "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH", "code": 1006, "reason": ""}
+    expect_close(target.server, code=1009, code_sent=1009, **PEER_CLOSE)
+
+
+@two_kinds
 def test_token(client, guarded):
     seen = client("token", guarded)
     assert "Bearer" in seen.pop("challenge")
@@ -82,7 +131,7 @@ def test_token(client, guarded):
 
 
 def test_stop(start_client, target):
-    process = start_client("stop", target)
+    process = start_client("idle", target)
     assert json.loads(process.stdout.readline()) == {"same": True}
     target.server.send_signal(signal.SIGTERM)
     assert finish(process) == {"code": 1001, "reason": "server is closing"}

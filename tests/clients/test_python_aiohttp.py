@@ -8,8 +8,8 @@ import ssl
 import aiohttp
 import pytest
 
-from closing import PEER_CLOSE, expect_close
-
+from closing import GONE, PEER_CLOSE, TOO_BIG, expect_close, expect_heartbeat
+from settings import CLIENT_LIMIT_BYTES, LARGE_BYTES, two_kinds
 
 
 def in_session(target, work):
@@ -23,7 +23,8 @@ def in_session(target, work):
 
 
 def connect(session, target, **options):
-    return session.ws_connect(target.url, compress=15 if target.deflate else 0, max_msg_size=1 << 21, **options)
+    options.setdefault("max_msg_size", CLIENT_LIMIT_BYTES)
+    return session.ws_connect(target.url, compress=15 if target.deflate else 0, **options)
 
 
 def test_echo(target):
@@ -41,6 +42,21 @@ def test_echo(target):
     expect_close(target.server, code=1000, reason="", code_sent=1000, **PEER_CLOSE)
 
 
+def test_large_messages(roomy):
+    async def work(session):
+        async with connect(session, roomy) as ws:
+            data = os.urandom(LARGE_BYTES)
+            await ws.send_bytes(data)
+            assert await ws.receive_bytes() == data
+            text = "0123456789 grüße\n" * (LARGE_BYTES // 20)
+            await ws.send_str(text)
+            assert await ws.receive_str() == text
+
+    in_session(roomy, work)
+    expect_close(roomy.server, code=1000, reason="", code_sent=1000, **PEER_CLOSE)
+
+
+@two_kinds
 def test_subprotocol(target):
     async def work(session):
         async with connect(session, target, protocols=["v1.5", "other"]) as ws:
@@ -87,10 +103,56 @@ def test_pings_both_ways(target):
     assert target.server.wait_event("pong")["rtt_us"] > 0
 
 
+@two_kinds
+def test_heartbeat(beating):
+    """aiohttp answers pings only while it reads."""
+    async def work(session):
+        async with connect(session, beating) as ws:
+            reading = asyncio.create_task(ws.receive())
+            await asyncio.to_thread(expect_heartbeat, beating.server)
+            reading.cancel()
+
+    in_session(beating, work)
+
+
+@two_kinds
+def test_gone_without_a_close(target):
+    async def work(session):
+        async with connect(session, target) as ws:
+            ws._response.connection.transport.abort()  # nothing public ends it so rudely
+            await asyncio.to_thread(expect_close, target.server, **GONE)
+
+    in_session(target, work)
+
+
+@two_kinds
+def test_message_too_big_for_the_server(target):
+    async def work(session):
+        async with connect(session, target) as ws:
+            await ws.send_str("x" * ((1 << 20) + 1))
+            message = await ws.receive()
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1009)
+
+    in_session(target, work)
+    expect_close(target.server, **TOO_BIG)
+
+
+@two_kinds
+def test_message_too_big_for_the_client(target):
+    async def work(session):
+        async with connect(session, target, max_msg_size=1000) as ws:
+            await ws.send_str("x" * 1001)
+            assert (await ws.receive()).type == aiohttp.WSMsgType.ERROR
+
+    in_session(target, work)
+    expect_close(target.server, code=1009, code_sent=1009, **PEER_CLOSE)
+
+
 @pytest.mark.parametrize("credentials",
                          [{"headers": {"Authorization": "Bearer secret"}}, {"auth": aiohttp.BasicAuth("me", "secret")},
                           {"headers": {"Cookie": "token=secret"}}, {"params": {"token": "secret"}}],
                          ids=["bearer", "basic", "cookie", "query"])
+@two_kinds
 def test_token(guarded, credentials):
     async def work(session):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -119,6 +181,7 @@ def test_stop(target):
     assert target.server.wait() == 0
 
 
+@two_kinds
 def test_plain_http(target):
     async def work(session):
         base = target.url.replace("ws", "http", 1).replace("/chat", "")

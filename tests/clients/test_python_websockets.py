@@ -8,8 +8,10 @@ import ssl
 import pytest
 import websockets
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatusCode
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from closing import PEER_CLOSE, expect_close
+from closing import GONE, PEER_CLOSE, TOO_BIG, expect_close, expect_heartbeat
+from settings import CLIENT_LIMIT_BYTES, LARGE_BYTES, two_kinds
 
 MESSAGES = ["hello", "", "grüße κόσμε \U0001f600", b"\x00\xff\xfe", b"", "x" * 200, "compress me " * 1000, "x" * (1 << 20),
             os.urandom(1 << 20)]
@@ -18,7 +20,8 @@ MESSAGES = ["hello", "", "grüße κόσμε \U0001f600", b"\x00\xff\xfe", b"", 
 def connect(target, **options):
     context = ssl.create_default_context(cafile=target.authority) if target.tls else None
     options.setdefault("compression", "deflate" if target.deflate else None)
-    return websockets.connect(target.url, ssl=context, max_size=1 << 21, **options)
+    options.setdefault("max_size", CLIENT_LIMIT_BYTES)
+    return websockets.connect(target.url, ssl=context, **options)
 
 
 def test_echo(target):
@@ -49,6 +52,41 @@ def test_many_messages_in_flight(target):
     asyncio.run(run())
 
 
+def test_large_messages(roomy):
+    async def run():
+        async with connect(roomy) as ws:
+            for message in (os.urandom(LARGE_BYTES), "0123456789 grüße\n" * (LARGE_BYTES // 20)):
+                await ws.send(message)
+                assert await ws.recv() == message
+
+    asyncio.run(run())
+    expect_close(roomy.server, code=1000, reason="", code_sent=1000, **PEER_CLOSE)
+
+
+@pytest.mark.parametrize("agreement",
+                         [{"server_no_context_takeover": True}, {"client_no_context_takeover": True}, {"server_max_window_bits": 9},
+                          {"client_max_window_bits": 9},
+                          {"server_no_context_takeover": True, "client_no_context_takeover": True, "server_max_window_bits": 10,
+                           "client_max_window_bits": 11}], ids=lambda agreement: " ".join(agreement))
+def test_compression_parameters(start_server, agreement):
+    server = start_server("--deflate")
+
+    async def run():
+        factory = ClientPerMessageDeflateFactory(**agreement)
+        url = f"ws://localhost:{server.port}/"
+        async with websockets.connect(url, compression=None, extensions=[factory], max_size=CLIENT_LIMIT_BYTES) as ws:
+            extension, = ws.extensions
+            assert extension.remote_no_context_takeover == agreement.get("server_no_context_takeover", False)
+            assert extension.local_no_context_takeover == agreement.get("client_no_context_takeover", False)
+            assert extension.remote_max_window_bits == agreement.get("server_max_window_bits", 15)
+            assert extension.local_max_window_bits == agreement.get("client_max_window_bits", 15)
+            for message in MESSAGES * 2:
+                await ws.send(message)
+                assert await ws.recv() == message
+
+    asyncio.run(run())
+
+
 def test_fragments(target):
     async def run():
         async with connect(target) as ws:
@@ -58,6 +96,7 @@ def test_fragments(target):
     asyncio.run(run())
 
 
+@two_kinds
 def test_subprotocol(target):
     async def run():
         async with connect(target, subprotocols=["other", "v1.5", "v2.0"]) as ws:
@@ -101,6 +140,52 @@ def test_pings_both_ways(target):
     assert target.server.wait_event("pong")["rtt_us"] > 0
 
 
+@two_kinds
+def test_heartbeat(beating):
+    async def run():
+        async with connect(beating):
+            await asyncio.to_thread(expect_heartbeat, beating.server)
+
+    asyncio.run(run())
+
+
+@two_kinds
+def test_gone_without_a_close(target):
+    async def run():
+        async with connect(target) as ws:
+            ws.transport.abort()
+            await ws.wait_closed()
+
+    asyncio.run(run())
+    expect_close(target.server, **GONE)
+
+
+@two_kinds
+def test_message_too_big_for_the_server(target):
+    async def run():
+        async with connect(target) as ws:
+            await ws.send("x" * ((1 << 20) + 1))
+            with pytest.raises(ConnectionClosedError) as closed:
+                await ws.recv()
+            assert closed.value.rcvd.code == 1009
+
+    asyncio.run(run())
+    expect_close(target.server, **TOO_BIG)
+
+
+@two_kinds
+def test_message_too_big_for_the_client(target):
+    async def run():
+        async with connect(target, max_size=1000) as ws:
+            await ws.send("x" * 1001)
+            with pytest.raises(ConnectionClosedError):
+                await ws.recv()
+
+    asyncio.run(run())
+    expect_close(target.server, code=1009, code_sent=1009, **PEER_CLOSE)
+
+
+@two_kinds
 def test_token(guarded):
     async def run():
         with pytest.raises(InvalidStatusCode) as refused:

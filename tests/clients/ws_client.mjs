@@ -1,4 +1,5 @@
-// npm's ws as a client. One case for each run: node ws_client.mjs CASE URL, certificate to trust in CA_FILE, "1" in DEFLATE.
+// npm's ws as a client. One case for each run: node ws_client.mjs CASE URL, certificate to trust in CA_FILE, "1" in DEFLATE, size of
+// large messages in LARGE_BYTES, limit for received ones in LIMIT_BYTES.
 // Prints a line of JSON with what was seen; test_npm_ws.py judges it.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -6,14 +7,20 @@ import { readFileSync } from 'node:fs';
 import WebSocket from 'ws';
 
 const [name, url] = process.argv.slice(2);
+const largeBytes = Number(process.env.LARGE_BYTES);
 const settings = {
   ca: process.env.CA_FILE ? readFileSync(process.env.CA_FILE) : undefined,
   perMessageDeflate: process.env.DEFLATE === '1' ? { threshold: 0 } : false,
-  maxPayload: 1 << 21,
+  maxPayload: Number(process.env.LIMIT_BYTES),
 };
+const messages = ['hello', '', 'grüße κόσμε \u{1f600}', 'x'.repeat(200), 'compress me '.repeat(1000), 'x'.repeat(1 << 20),
+  Buffer.from([0, 255, 254]), Buffer.alloc(0), Buffer.alloc(300, 'y'), randomBytes(1 << 20)];
 
 async function open(subprotocols = [], options = {}) {
   const ws = new WebSocket(url, subprotocols, { ...settings, ...options });
+  ws.once('upgrade', (response) => {
+    ws.answeredExtensions = response.headers['sec-websocket-extensions'];
+  });
   await once(ws, 'open');
   return ws;
 }
@@ -31,16 +38,35 @@ async function comesBack(ws, message) {
   return isBinary === binary && data.equals(Buffer.from(message));
 }
 
+async function allComeBack(ws, messages) {
+  const same = [];
+  for (const message of messages) same.push(await comesBack(ws, message));
+  return same;
+}
+
 const cases = {
   async echo() {
-    const messages = ['hello', '', 'grüße κόσμε \u{1f600}', 'x'.repeat(200), 'compress me '.repeat(1000), 'x'.repeat(1 << 20),
-      Buffer.from([0, 255, 254]), Buffer.alloc(0), Buffer.alloc(300, 'y'), randomBytes(1 << 20)];
     const ws = await open();
     const extensions = ws.extensions;
-    const same = [];
-    for (const message of messages) same.push(await comesBack(ws, message));
+    const same = await allComeBack(ws, messages);
     ws.close(1000, 'done');
     return { extensions, same, ...(await closed(ws)) };
+  },
+
+  async large() {
+    const ws = await open();
+    const same = await allComeBack(ws, [randomBytes(largeBytes), '0123456789 grüße\n'.repeat(largeBytes / 20)]);
+    ws.close(1000);
+    return { same, ...(await closed(ws)) };
+  },
+
+  async parameters() {
+    const perMessageDeflate = { threshold: 0, serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: 10,
+      clientMaxWindowBits: 11 };
+    const ws = await open([], { perMessageDeflate });
+    const same = await allComeBack(ws, messages);
+    ws.close(1000);
+    return { extensions: ws.answeredExtensions, same, ...(await closed(ws)) };
   },
 
   async fragments() {
@@ -95,8 +121,32 @@ const cases = {
     return { status, challenge: response.headers['www-authenticate'], same, ...(await closed(ws)) };
   },
 
+  async terminate() {
+    const ws = await open();
+    ws.terminate();
+    return closed(ws);
+  },
+
+  async 'too big for the server'() {
+    const ws = await open();
+    ws.send('x'.repeat((1 << 20) + 1));
+    return closed(ws);
+  },
+
+  async 'too big for the client'() {
+    const ws = await open([], { maxPayload: 1000 });
+    let error;
+    ws.on('error', (it) => {
+      error = it.code;
+    });
+    ws.send('x'.repeat(1001));
+    return new Promise((resolve) => {
+      ws.on('close', (code, reason) => resolve({ error, code, reason: reason.toString() }));
+    });
+  },
+
   // Says that it is open, then waits for the end.
-  async stop() {
+  async idle() {
     const ws = await open();
     const same = await comesBack(ws, 'up');
     console.log(JSON.stringify({ same }));

@@ -55,8 +55,11 @@ class Deflated:
         self.peer.send(*fragments(opcode, cut(data, fragment) if fragment else [data], rsv=RSV1))
 
     def receive(self, timeout=None):
-        """The next message: (opcode, payload, bytes on the wire). Compressed from the threshold on, never below."""
-        frame = self.peer.client.recv_frame(timeout)
+        """The next message: (opcode, payload, bytes on the wire)."""
+        return self.take(self.peer.client.recv_frame(timeout))
+
+    def take(self, frame):
+        """The same of a frame that was read. Compressed from the threshold on, never below."""
         assert frame.fin and not frame.masked and frame.opcode in (TEXT, BINARY), frame
         if frame.rsv == 0:
             assert len(frame.payload) < THRESHOLD_BYTES, "a large message came uncompressed"

@@ -33,33 +33,6 @@ def cut(data, size):
     return [data[at:at + size] for at in range(0, len(data), size)]
 
 
-# RFC 3629, section 4: which second byte may follow each lead byte, and how many plain continuation bytes come after that.
-_SEQUENCES = [(0x00, 0x7F, None, None, 0), (0xC2, 0xDF, 0x80, 0xBF, 0), (0xE0, 0xE0, 0xA0, 0xBF, 1), (0xE1, 0xEC, 0x80, 0xBF, 1),
-              (0xED, 0xED, 0x80, 0x9F, 1), (0xEE, 0xEF, 0x80, 0xBF, 1), (0xF0, 0xF0, 0x90, 0xBF, 2), (0xF1, 0xF3, 0x80, 0xBF, 2),
-              (0xF4, 0xF4, 0x80, 0x8F, 2)]
-
-
-def first_bad_byte(data):
-    """Index of the first byte that no valid UTF-8 text can have there; len(data) if only the end is missing; None if valid.
-
-    Python's own incremental decoder sees surrogates a byte late.
-    """
-    expected = []
-    for at, byte in enumerate(data):
-        if expected:
-            low, high = expected.pop(0)
-            if not low <= byte <= high:
-                return at
-            continue
-        for first, last, low, high, more in _SEQUENCES:
-            if first <= byte <= last:
-                expected = [(low, high)] * (low is not None) + [(0x80, 0xBF)] * more
-                break
-        else:
-            return at
-    return len(data) if expected else None
-
-
 def expect_both(client, messages, pongs, timeout=None):
     """Frames `messages` in order and pongs with the payloads `pongs` in order, mixed in any way, all exact."""
     got = [client.recv_frame(timeout) for _ in range(len(messages) + len(pongs))]
@@ -181,4 +154,4 @@ class _Within:
 
 
 __all__ = ["BINARY", "CLOSE", "PING", "PONG", "QUIET_S", "TEXT", "Frame", "Peer", "build_frame", "close_payload", "cut", "expect_both",
-           "first_bad_byte", "fragments", "server_close", "server_frame", "within"]
+           "fragments", "server_close", "server_frame", "within"]

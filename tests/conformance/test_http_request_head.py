@@ -223,6 +223,13 @@ def test_plain_requests(server):
     plain(server, lines("GET / HTTP/1.1", "Host: localhost", "Upgrade: h2c", "Connection: Upgrade"), 200)
 
 
+def test_one_request_for_each_connection(server):
+    """What comes behind it is swallowed, a body or another request."""
+    health = lines("GET /healthz HTTP/1.1", "Host: localhost")
+    assert plain(server, health + health, 200).body == b"ok\n"
+    assert plain(server, lines("GET /healthz HTTP/1.1", "Host: localhost", "Content-Length: 500000") + b"x" * 500000, 200).body == b"ok\n"
+
+
 def test_request_that_comes_too_slowly(start_server):
     server = start_server("--handshake-timeout-ms", "300")
     refusal(server, upgrade()[:-2], 408, "timeout")

@@ -108,6 +108,39 @@ def test_more_connections_of_one_address_than_allowed(start_server):
     Peer(server).bye()
 
 
+@pytest.fixture(scope="module")
+def behind_proxies():
+    with Server("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8", "--max-connections-per-address", "1") as server:
+        yield server
+
+
+@pytest.mark.parametrize("forwarded,peer",
+                         [([], "127.0.0.1"), (["203.0.113.7"], "203.0.113.7"), (["203.0.113.7, 10.1.2.3"], "203.0.113.7"),
+                          (["198.51.100.1, 203.0.113.7"], "203.0.113.7"), (["198.51.100.1", "203.0.113.7", "10.0.0.1"], "203.0.113.7"),
+                          (["10.0.0.1, 10.0.0.2"], "10.0.0.1"), (["203.0.113.7:4711"], "203.0.113.7"), (["[2001:DB8::1]:80"], "2001:db8::1"),
+                          (["::ffff:203.0.113.7"], "203.0.113.7"), (["unknown"], "127.0.0.1"), (["203.0.113.7, _hidden"], "127.0.0.1"),
+                          (["203.0.113.7, 10.0.0.9, 999.1.1.1"], "127.0.0.1"), (["203.0.113.7, junk, 10.0.0.9"], "10.0.0.9"),
+                          ([", 203.0.113.7 ,,"], "203.0.113.7")])
+def test_address_through_trusted_proxies(behind_proxies, forwarded, peer):
+    """The rightmost that is not trusted; what stands left of it, or of something that is no address, could be anybody's invention."""
+    start = behind_proxies.mark()
+    accepted(behind_proxies, upgrade(*(f"X-Forwarded-For: {value}" for value in forwarded)))
+    assert behind_proxies.wait_event("open", start=start)["peer"] == peer
+
+
+def test_limit_for_each_address_behind_a_proxy(behind_proxies):
+    first = Peer(behind_proxies, headers=[("X-Forwarded-For", "203.0.113.7")])
+    refusal(behind_proxies, upgrade("X-Forwarded-For: 203.0.113.7"), 429, "address")
+    accepted(behind_proxies, upgrade("X-Forwarded-For: 203.0.113.8"))
+    first.bye()
+
+
+def test_nobody_is_believed_by_default(server):
+    start = server.mark()
+    accepted(server, upgrade("X-Forwarded-For: 203.0.113.7"))
+    assert server.wait_event("open", start=start)["peer"] == "127.0.0.1"
+
+
 def test_handshake_at_a_server_that_stops(start_server):
     """A socket accepted before the stop and asked for afterwards: 503; nothing new is accepted."""
     server = start_server("--stop-deadline-ms", "3000")

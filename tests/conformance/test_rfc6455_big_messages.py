@@ -8,6 +8,7 @@ from strict import BINARY, TEXT, build_frame, cut, fragments, server_frame
 
 KIB, MIB = 1 << 10, 1 << 20
 FLAGS = ("--max-message-bytes", str(16 * MIB), "--max-queue-bytes", str(36 * MIB))
+KINDS = ("plain", "tls")
 RANDOM = random.Random(7692).randbytes(16 * MIB)
 TEXTS = ("0123456789 κόσμε €\n" * (16 * MIB // 20)).encode()
 KINDS = [TEXT, BINARY]

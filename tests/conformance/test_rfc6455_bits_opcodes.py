@@ -5,6 +5,7 @@ import pytest
 from strict import BINARY, CLOSE, PING, PONG, TEXT, build_frame, server_frame
 
 FLAGS = ("--commands",)
+KINDS = ("plain", "tls")
 OPCODES = [0x0, TEXT, BINARY, CLOSE, PING, PONG]
 RESERVED = [3, 4, 5, 6, 7, 11, 12, 13, 14, 15]
 RSV = range(1, 8)

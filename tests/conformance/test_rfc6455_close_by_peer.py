@@ -8,6 +8,7 @@ from wsraw import ConnectionEnded
 from strict import (BINARY, CLOSE, PING, PONG, TEXT, build_frame, close_payload, fragments, server_close, server_frame, within)
 
 FLAGS = ("--commands", "--close-timeout-ms", "5000")
+KINDS = ("plain", "tls")
 VALID_CODES = [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3001, 3999, 4000, 4001, 4999]
 INVALID_CODES = [0, 1, 100, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 9999, 32768, 65535]
 REASONS = ["bye", "x" * 122, "x" * 123, "é" * 61, "κόσμε \U0001f44b", "\x00", "a\"b\\c\n\u2028"]

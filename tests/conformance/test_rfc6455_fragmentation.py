@@ -5,6 +5,7 @@ import pytest
 from strict import BINARY, CLOSE, PING, PONG, TEXT, Frame, build_frame, close_payload, fragments, server_frame
 
 FLAGS = ("--commands",)
+KINDS = ("plain", "tls")
 CHOPS = {"one write": 0, "frame by frame": 1, "octet by octet": 2}
 
 

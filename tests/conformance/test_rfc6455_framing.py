@@ -8,6 +8,7 @@ import wsraw
 from strict import BINARY, PING, PONG, TEXT, Frame, build_frame, expect_both, server_frame
 
 FLAGS = ("--commands",)
+KINDS = ("plain", "tls")
 SIZES = [0, 1, 2, 3, 4, 7, 8, 9, 124, 125, 126, 127, 128, 65534, 65535, 65536, 65537]
 HEADS = {0: "00", 1: "01", 125: "7d", 126: "7e007e", 127: "7e007f", 128: "7e0080", 65535: "7effff",
          65536: "7f0000000000010000", 65537: "7f0000000000010001"}
@@ -137,7 +138,7 @@ def test_frames_sent_with_the_handshake(server):
     """The request and frames in one write (section 4.1 does not ask to wait in what a server may receive)."""
     key = wsraw.new_key()
     start = server.mark()
-    with wsraw.Client(wsraw.open_socket(server.port), key=key) as client:
+    with wsraw.Client(server.socket().sock, key=key) as client:
         client.send_raw(wsraw.request_bytes("/", f"127.0.0.1:{server.port}", key=key) + build_frame(TEXT, b"early") +
                         build_frame(PING, b"bird"))
         response = client.recv_response()

@@ -8,6 +8,7 @@ from strict import BINARY, PING, TEXT, Frame, build_frame, cut, fragments, serve
 
 LIMIT = 10000
 FLAGS = ("--commands", "--max-message-bytes", str(LIMIT))
+KINDS = ("plain", "tls")
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])

@@ -2,12 +2,14 @@
 
 import os
 import select
+import ssl
 
 import pytest
 
 from strict import BINARY, PING, PONG, QUIET_S, TEXT, Frame, build_frame, fragments, server_frame
 
-FLAGS = ("--commands", "--heartbeat-ms", "off")
+FLAGS = ("--commands",)
+KINDS = ("plain", "tls")
 PAYLOADS = [b"", b"Hello, world!", bytes.fromhex("00fffefdfcfb00ff"), b"\xfe" * 124, b"\xfe" * 125]
 
 
@@ -77,13 +79,17 @@ def send_first_read_later(sock, data, wanted_bytes):
     sent, got = 0, bytearray()
     sock.setblocking(False)
     while len(got) < wanted_bytes:
-        writable = sent < len(data) and select.select([], [sock], [], QUIET_S)[1]
-        if writable:
-            sent += sock.send(data[sent:sent + 65536])
-        elif select.select([sock], [], [], 5)[0]:
+        try:
+            if sent < len(data) and select.select([], [sock], [], QUIET_S)[1]:
+                sent += sock.send(data[sent:sent + 16384])
+                continue
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            pass
+        try:
             got += sock.recv(65536)
-        else:
-            raise AssertionError(f"stuck after {len(got)} of {wanted_bytes} bytes, {sent} of {len(data)} sent")
+        except (BlockingIOError, ssl.SSLWantReadError):
+            if not select.select([sock], [], [], 5)[0]:
+                raise AssertionError(f"stuck after {len(got)} of {wanted_bytes} bytes, {sent} of {len(data)} sent") from None
     return bytes(got)
 
 

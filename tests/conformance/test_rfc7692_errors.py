@@ -10,6 +10,7 @@ from strict import CLOSE, PING, PONG
 
 LIMIT = 100000
 FLAGS = ("--deflate", "--max-message-bytes", str(LIMIT))
+KINDS = ("plain", "tls")
 NAME = "permessage-deflate"
 HELLO = bytes.fromhex("f248cdc9c90700")
 

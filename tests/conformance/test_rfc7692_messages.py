@@ -9,17 +9,19 @@ from deflated import BINARY, RSV1, TEXT, THRESHOLD_BYTES, Deflated, Frame, build
 from strict import PING
 
 FLAGS = ("--deflate", "--commands")
+KINDS = ("plain", "tls")
 NAME = "permessage-deflate"
 AGREEMENTS = ["", "; server_no_context_takeover; client_no_context_takeover", "; server_no_context_takeover",
               "; client_no_context_takeover",
               "; server_max_window_bits=9; client_max_window_bits=9", "; server_max_window_bits=15; client_max_window_bits=15",
               "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9; client_max_window_bits=9",
+              "; server_no_context_takeover; server_max_window_bits=15", "; server_max_window_bits=9",
               "; server_max_window_bits=12; client_max_window_bits=10"]
 # Payload, how many messages, size of our fragments (0: whole).
 SIZES = [(0, 10, 0), (1, 10, 0), (16, 50, 0), (64, 50, 0), (255, 20, 0), (256, 20, 0), (1024, 30, 0), (4096, 30, 0),
          (8192, 20, 0), (16384, 20, 0),
-         (32768, 20, 0), (65536, 10, 0), (131072, 10, 0), (8192, 10, 256), (65536, 5, 256), (131072, 5, 256), (131072, 5, 1024),
-         (131072, 5, 32768)]
+         (32768, 20, 0), (65536, 10, 0), (131072, 10, 0), (8192, 10, 256), (16384, 10, 256), (32768, 5, 256), (65536, 5, 256),
+         (131072, 5, 256), (131072, 5, 1024), (131072, 5, 4096), (131072, 5, 32768)]
 
 
 def make_text():
@@ -53,6 +55,18 @@ def test_sizes(open_peer, agreement, size, count, fragment):
     deflated = Deflated(peer)
     for opcode, payload in messages("json", size, count):
         deflated.echo(opcode, payload, fragment)
+    peer.bye()
+
+
+@pytest.mark.parametrize("server_bits", range(9, 16))
+@pytest.mark.parametrize("client_bits", range(8, 16))
+def test_every_window(open_peer, client_bits, server_bits):
+    """Both sides keep to what was agreed: ours inflates with no more, and what we send refers no further back."""
+    peer = open_peer(extensions=f"{NAME}; client_max_window_bits={client_bits}; server_max_window_bits={server_bits}")
+    deflated = Deflated(peer)
+    assert (deflated.client_bits, deflated.server_bits) == (client_bits, server_bits)
+    for opcode, payload in messages("json", 70000, 3):
+        deflated.echo(opcode, payload)
     peer.bye()
 
 

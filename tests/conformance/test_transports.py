@@ -14,12 +14,12 @@ from raw_http import refusal, upgrade
 from strict import (BINARY, CLOSE, PING, TEXT, Frame, Peer, build_frame, close_payload, cut, fragments, server_close,
                     server_frame)
 
-KINDS = ["tls", "tls 1.2", "ipv6", "tls on ipv6", "unix"]
+TRANSPORTS = ["tls", "tls 1.2", "ipv6", "tls on ipv6", "unix"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def server(request, tmp_path_factory):
-    flags, host = ["--commands", "--deflate"], "127.0.0.1"
+    flags, host = ["--commands", "--deflate", "--heartbeat-ms", "off"], "127.0.0.1"
     directory = tmp_path_factory.mktemp("transport")
     if "tls" in request.param:
         certificate, key = certificates.make(directory)

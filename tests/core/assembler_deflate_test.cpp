@@ -180,6 +180,27 @@ TEST(AssemblerDeflate, LimitHoldsForCompressedBytesAtTheHeader) {
       << "not compressed, so the limit itself counts";
 }
 
+TEST(AssemblerDeflate, AFlushInEachFragmentIsAllowedFor) {
+  constexpr size_t kFragments = 1000;
+  Client client;
+  std::string bytes;
+  std::string expected;
+  for (size_t i = 0; i < kFragments; ++i) {
+    expected += static_cast<char>(i * 7);
+    const bool last = i + 1 == kFragments;
+    // A flush ends with an empty stored block, which only the last fragment goes without (RFC 7692, 7.2.1).
+    const std::string payload = client.compress(expected.substr(i)) + (last ? ""s : "\x00\x00\xff\xff"s);
+    bytes += client_frame((i == 0 ? kBinary : 0) | (last ? kFin : 0), payload);
+  }
+  ASSERT_GT(bytes.size(), 6 * kFragments);
+  EXPECT_EQ(messages(record(bytes, limited(kFragments), false, &kAgreed)), Strings{expected});
+  EXPECT_EQ(record(bytes, limited(kFragments - 1), false, &kAgreed).error, StreamError::kTooBig);
+
+  std::string greedy = client_frame(kBinary, "");
+  greedy += client_header(0, 1000 + 1000 / 4 + 1024 + 17, std::string(4, 'm'));
+  EXPECT_EQ(record(greedy, limited(1000), false, &kAgreed).error, StreamError::kTooBig) << "by no more than that";
+}
+
 TEST(AssemblerDeflate, BombCostsNoMoreThanTheLimit) {
   const std::string bytes = client_frame(kFin | kBinary, compressed(std::string(20 << 20, '\0')));
   ASSERT_LT(bytes.size(), 30000u);

@@ -207,6 +207,16 @@ TEST_F(ConnectionAbortTest, BeforeItOpenedThereIsNothingToTell) {
   EXPECT_EQ(log(), Log{});
 }
 
+TEST_F(ConnectionAbortTest, AnOpenThatIsUndoneIsNotToldOf) {
+  open();
+  conn->give_up();
+  EXPECT_TRUE(conn->dead());
+  EXPECT_TRUE(conn->wants_reset());
+  EXPECT_EQ(conn->next_due(), kNever);
+  conn->transport_ended(events);
+  EXPECT_EQ(log(), Log{});
+}
+
 TEST_F(ConnectionAbortTest, AnAnswerThatRefusesIsWrittenAndThenTheFin) {
   conn = std::make_unique<Connection>(config, pool, now);
   conn->answer_and_end("HTTP/1.1 403 Forbidden\r\n\r\n", now);

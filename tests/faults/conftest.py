@@ -4,11 +4,17 @@ import certificates
 import netns
 import pytest
 from endings import check_survived
+from minute import Minute
 
 CASE_TIMEOUT_S = 90
 
 
+def of_the_minute(item):
+    return item.path.name == "test_one_minute.py"
+
+
 def pytest_collection_modifyitems(items):
+    items.sort(key=of_the_minute)  # last; the order of all others stays
     for item in items:
         if "/faults/" in str(item.path) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(CASE_TIMEOUT_S))
@@ -40,10 +46,31 @@ def tls_flags(certificate):
 
 
 @pytest.fixture(scope="session")
-def namespaces():
-    reason = netns.unavailable()
-    if reason:
-        pytest.skip(f"network namespaces cannot be made here: {reason}")
+def no_namespaces():
+    """Why there are none here, or None."""
+    return netns.unavailable()
+
+
+@pytest.fixture
+def namespaces(no_namespaces):
+    if no_namespaces:
+        pytest.skip(f"network namespaces cannot be made here: {no_namespaces}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def running_minute(request):
+    """Begins with the first test, if one of the minute's tests is to run; None if it cannot."""
+    if not any(map(of_the_minute, request.session.items)) or request.getfixturevalue("no_namespaces"):
+        yield None
+        return
+    minute = Minute(request.getfixturevalue("tls_flags"))
+    yield minute
+    minute.close()
+
+
+@pytest.fixture
+def the_minute(running_minute, namespaces):
+    return running_minute
 
 
 @pytest.fixture

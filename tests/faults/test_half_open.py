@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from crowd import Crowd
+from crowd import Crowd, run_together
 from endings import LOST, MUTE, check_end, check_open
 
 INTERVAL_S, TIMEOUT_S = 0.8, 0.4
@@ -40,26 +40,19 @@ def _crowds(network, side, name):
         crowd.__exit__()
 
 
-def run_both(one, other, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        one.run(0.02)
-        other.run(0.02)
-
-
 @pytest.mark.parametrize("fault", ["cut", "both", "to_client", "to_server"])
 def test_vanished_peers_are_found_in_time(network, start_far, far, near, fault):
     server = start_far(*HEARTBEAT)
     away, away_conns = far(server, 10)
     neighbours, neighbour_conns = near(server, 3)
-    run_both(away, neighbours, 1.0)
+    run_together([away, neighbours], 1.0)
     check_open(server, *away_conns, *neighbour_conns)
     if fault == "cut":
         network.cut()
     else:
         network.drop(fault)
     began = time.monotonic()
-    run_both(away, neighbours, INTERVAL_S + TIMEOUT_S + SLACK_S)
+    run_together([away, neighbours], INTERVAL_S + TIMEOUT_S + SLACK_S)
     for conn in away_conns:
         after = check_end(server, conn, MUTE, timeout=0.1) - began
         # A ping that had left just before may be the one that was not answered.

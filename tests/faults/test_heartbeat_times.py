@@ -1,10 +1,11 @@
 """Heartbeat by the clock: muted connections among healthy ones, and a process that was stopped and went on."""
 
+import contextlib
 import os
 import signal
 import time
 
-from crowd import Crowd
+from crowd import Crowd, run_together
 from endings import MUTE, check_end, check_open
 
 FLAGS = ["--heartbeat-ms", "1000", "--heartbeat-timeout-ms", "500"]
@@ -33,14 +34,20 @@ def test_200_muted_beside_200_healthy(start_server):
 
 
 def test_pings_come_once_an_interval_and_spread(start_server):
-    server = start_server(*FLAGS)
-    with Crowd(server.port) as crowd:
-        crowd.open(100)
-        crowd.run(5.0)
-        assert all(4 <= member.pings <= 6 for member in crowd.members), sorted(member.pings for member in crowd.members)
-        times = sorted(at % 1.0 for at, event in zip(server.times, server.events) if event["event"] == "pong")
-        shares = [sum(tenth <= 10 * at < tenth + 1 for at in times) / len(times) for tenth in range(10)]
-        assert max(shares) < 0.3, shares
+    """Also with an interval so long that pings of nearly the same moment fall together."""
+    intervals = (1.0, 3.0)
+    with contextlib.ExitStack() as stack:
+        servers = [start_server("--heartbeat-ms", int(1000 * interval), "--heartbeat-timeout-ms", "500") for interval in intervals]
+        crowds = [stack.enter_context(Crowd(server.port)) for server in servers]
+        for crowd in crowds:
+            crowd.open(100)
+        run_together(crowds, 6.0)
+        for interval, server, crowd in zip(intervals, servers, crowds):
+            pings = sorted(member.pings for member in crowd.members)
+            assert abs(pings[0] - 6.0 / interval) <= 1 and abs(pings[-1] - 6.0 / interval) <= 1, pings
+            times = [at % interval / interval for at, event in zip(server.times, server.events) if event["event"] == "pong"]
+            shares = [sum(tenth <= 10 * at < tenth + 1 for at in times) / len(times) for tenth in range(10)]
+            assert min(shares) > 0.03 and max(shares) < 0.3, shares
 
 
 def wait_until_stopped(pid):

@@ -31,6 +31,46 @@ def test_the_life_of_a_connection(start_server):
     assert server.events[-1] == {"event": "stopped", "clean": 0, "aborted": 0}
 
 
+def test_the_lines_byte_for_byte():
+    """As people and programs read them: compact, in this order, one a line, ids as strings."""
+    process = subprocess.Popen([binary(), "--port", "0", "--events", "--quiet", "--commands"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True)
+    lines = []
+
+    def line():
+        lines.append(process.stdout.readline())
+        return json.loads(lines[-1])
+
+    try:
+        port = line()["port"]
+        with pytest.raises(wsraw.HandshakeRefused):
+            wsraw.connect(port, origin="https://else.where")
+        line()
+        with wsraw.connect(port, "/a?b") as client:
+            conn = line()["conn"]
+            client.send_text("/ping x")
+            client.send_pong(client.recv_frame().payload)
+            rtt_us = line()["rtt_us"]
+            client.finish(1000, "bye")
+            line()
+        process.terminate()
+        line()
+        assert process.stdout.read() == "" and process.wait(START_TIMEOUT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert lines == [
+        f'{{"event":"listening","port":{port}}}\n',
+        '{"event":"refused","status":403,"cause":"origin"}\n',
+        f'{{"event":"open","conn":"{conn}","path":"/a","subprotocol":"","peer":"127.0.0.1"}}\n',
+        f'{{"event":"pong","conn":"{conn}","rtt_us":{rtt_us}}}\n',
+        f'{{"event":"close","conn":"{conn}","code":1000,"reason":"bye","code_sent":1000,"clean":true,"initiator":"remote",'
+        '"cause":"peer_close"}\n',
+        '{"event":"stopped","clean":0,"aborted":0}\n',
+    ]
+
+
 @pytest.mark.parametrize("reason", ['"quoted" \\ back', "line\nfeed\ttab\x00nul\x1f\x7f", "𝄞 grüß \u2028 \ufffd"])
 def test_reasons_are_escaped(start_server, reason):
     server = start_server()
@@ -97,6 +137,12 @@ def test_a_second_signal_stops_at_once(start_server):
     assert server.events[-1] == {"event": "stopped", "clean": 0, "aborted": 1}
 
 
+def test_a_hangup_without_certificates_changes_nothing(server):
+    server.send_signal(signal.SIGHUP)
+    server.wait_stderr("nothing to reload without --tls-cert")
+    assert server.connect().command("still here") == "still here"
+
+
 def test_closes_are_spread_on_request(start_server):
     server = start_server("--stop-spread-ms", "800", "--stop-deadline-ms", "5000")
     clients = [server.connect() for _ in range(16)]
@@ -113,13 +159,14 @@ def test_closes_are_spread_on_request(start_server):
 class _Unread:
     """A server whose stdout is not read by a Server; `stderr` is all that it said."""
 
-    def __init__(self, stdout):
-        self.process = subprocess.Popen([binary(), "--port", "0", "--events", "--commands"], stdin=subprocess.DEVNULL,
-                                        stdout=stdout, stderr=subprocess.PIPE, text=True)
+    def __init__(self, stdout, prefix=()):
+        # Unbuffered: readline must not take what communicate is to give.
+        self.process = subprocess.Popen([*prefix, binary(), "--port", "0", "--events", "--commands"], stdin=subprocess.DEVNULL,
+                                        stdout=stdout, stderr=subprocess.PIPE, bufsize=0)
         self.stderr = ""
         line = ""
         while "listening on" not in line:
-            line = self.process.stderr.readline()
+            line = self.process.stderr.readline().decode()
             assert line, f"ended before it listened: {self.stderr}"
             self.stderr += line
         self.port = int(line.rsplit(":", 1)[1].rstrip("/\n"))
@@ -139,7 +186,7 @@ class _Unread:
 
     def stop(self):
         self.process.terminate()
-        self.stderr += self.process.communicate(timeout=START_TIMEOUT_S)[1]
+        self.stderr += self.process.communicate(timeout=START_TIMEOUT_S)[1].decode()
         return self.process.returncode
 
 
@@ -148,6 +195,16 @@ def test_a_full_disk_is_reported_once_and_survived():
         server.check_serves(20)
         assert server.stop() == 0
         assert server.stderr.count("cannot write events to stdout: No space left on device") == 1
+
+
+def test_a_closed_stdout_is_reported_once_and_survived():
+    """The events must not go to whatever else gets descriptor 1."""
+    with _Unread(None, prefix=["/bin/bash", "-c", 'exec "$0" "$@" >&-']) as server:
+        server.check_serves(5)
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 4, "it does not wait for a reader that cannot be"
+        assert server.stderr.count("cannot write events to stdout: Bad file descriptor") == 1
 
 
 def test_a_reader_that_goes_away_is_reported_once_and_survived():

@@ -85,8 +85,8 @@ def test_run_on_my_thread(start):
         listening.listen()
         port = listening.getsockname()[1]
         inherited = listening.fileno()
-        process = start("/bin/bash", "-c", f'exec 3<&{inherited} "$0"', _program("run_on_my_thread"), pass_fds=[inherited],
-                        env={**os.environ, "LISTEN_FDS": "1"})
+        process = start("/bin/bash", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec 3<&{inherited} "$0"', _program("run_on_my_thread"),
+                        pass_fds=[inherited])
         with wsraw.connect(port, timeout=LIMIT_S) as client:
             assert client.command("five!") == "message 1 has 5 bytes"
             client.send_text("stop")

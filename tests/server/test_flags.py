@@ -309,7 +309,7 @@ def test_an_idle_connection_is_closed_on_request(start_server):
 
 
 def test_as_many_threads_as_workers(start_server):
-    one, four = start_server(), start_server("--workers", "4", "--commands")
+    one, four = start_server("--commands"), start_server("--commands", "--workers", "4")
     assert four.threads() - one.threads() == 3
     workers = set()
     for _ in range(64):  # the kernel spreads connections by their address

@@ -33,6 +33,14 @@ def raise_descriptor_limit(needed):
     return hard == resource.RLIM_INFINITY or hard >= needed + SPARE_DESCRIPTORS
 
 
+def run_together(crowds, seconds):
+    """Lets several crowds act for so long, a few milliseconds each in turn."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for crowd in crowds:
+            crowd.run(0.01)
+
+
 class Member:
     """One client. Times are time.monotonic().
 

@@ -11,47 +11,29 @@ has a time limit. Suites build their cases from it:
         assert client.recv_end() == "fin"
 """
 
-import base64
-import hashlib
-import os
 import socket
 import ssl
 import struct
 import time
 from dataclasses import dataclass, field
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+from wsbytes import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, accept_key, build_frame, close_payload, host_field, mask_bytes,
+                     new_key, request_bytes)
 
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 DEFAULT_TIMEOUT_S = 10.0
-_RANDOM = object()
+_TCP_CLOSE = 7  # linux/tcp_states.h
 
 
 class ConnectionEnded(Exception):
-    """The peer ended TCP where bytes were expected. `how` is "fin" or "reset"; `data` is what came before the end."""
+    """The peer ended TCP where bytes were expected; `data` is what came before the end.
+
+    `how` is "fin" (in TLS after close_notify), "truncated" (TLS without close_notify), "alert" (another TLS alert) or "reset".
+    """
 
     def __init__(self, how, data=b""):
         super().__init__(f"connection ended by {how} after {len(data)} further bytes")
         self.how = how
         self.data = data
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame as it was on the wire; `rsv` are the three reserved bits as a number (4 is RSV1)."""
-
-    opcode: int
-    payload: bytes = b""
-    fin: bool = True
-    rsv: int = 0
-    masked: bool = False
-
-    @property
-    def close(self):
-        """(code, reason) of a Close frame; code None when it carries none."""
-        if len(self.payload) < 2:
-            return None, ""
-        return struct.unpack("!H", self.payload[:2])[0], self.payload[2:].decode()
 
 
 @dataclass
@@ -71,72 +53,6 @@ class HandshakeRefused(Exception):
     def __init__(self, response, text=""):
         super().__init__(text or f"{response.status} {response.reason} {response.body[:200]!r}")
         self.response = response
-
-
-# ------------------------------------------------------------------------------------------------------------ bytes
-
-
-def mask_bytes(payload, key):
-    """Payload XOR the repeated 4-byte key (RFC 6455, 5.3); fast enough for megabytes."""
-    length = len(payload)
-    pad = (key * (length // 4 + 1))[:length]
-    return (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(length, "big")
-
-
-def build_frame(opcode, payload=b"", *, fin=True, rsv=0, mask=_RANDOM, length_bytes=None, declared_length=None):
-    """One frame as bytes.
-
-    mask: 4 bytes, None for an unmasked frame, or left out for a random key. length_bytes forces the length's encoding (1, 2 or 8
-    bytes), minimal otherwise; declared_length lies about the length.
-    """
-    if isinstance(payload, str):
-        payload = payload.encode()
-    payload = bytes(payload)
-    key = os.urandom(4) if mask is _RANDOM else mask
-    length = len(payload) if declared_length is None else declared_length
-    if length_bytes is None:
-        length_bytes = 1 if length < 126 else 2 if length < 65536 else 8
-    mask_bit = 0x80 if key is not None else 0
-    head = bytes([(0x80 if fin else 0) | (rsv << 4) | opcode])
-    if length_bytes == 1:
-        head += bytes([mask_bit | length])
-    elif length_bytes == 2:
-        head += struct.pack("!BH", mask_bit | 126, length)
-    else:
-        head += struct.pack("!BQ", mask_bit | 127, length)
-    return head + payload if key is None else head + key + mask_bytes(payload, key)
-
-
-def close_payload(code=None, reason=b""):
-    """A Close frame's payload; code None gives an empty one, reason may be bytes that are not UTF-8."""
-    if isinstance(reason, str):
-        reason = reason.encode()
-    return b"" if code is None else struct.pack("!H", code) + reason
-
-
-def accept_key(key):
-    """Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455, 4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key.encode() + GUID).digest()).decode()
-
-
-def request_bytes(path="/", host="127.0.0.1", *, key=None, headers=(), subprotocols=(), origin=None, extensions=None,
-                  version="13", method="GET"):
-    """A WebSocket upgrade request. `headers` are further (name, value) pairs, sent as they are."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade",
-             f"Sec-WebSocket-Key: {key or new_key()}", f"Sec-WebSocket-Version: {version}"]
-    if subprotocols:
-        lines.append("Sec-WebSocket-Protocol: " + ", ".join(subprotocols))
-    if origin is not None:
-        lines.append(f"Origin: {origin}")
-    if extensions is not None:
-        lines.append(f"Sec-WebSocket-Extensions: {extensions}")
-    lines += [f"{name}: {value}" for name, value in headers]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def new_key():
-    """A fresh Sec-WebSocket-Key."""
-    return base64.b64encode(os.urandom(16)).decode()
 
 
 # ----------------------------------------------------------------------------------------------------------- sockets
@@ -160,7 +76,8 @@ def open_socket(port=None, *, host="127.0.0.1", unix=None, tls=None, timeout=DEF
         if not unix:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
-            sock = (insecure_tls() if tls is True else tls).wrap_socket(sock, server_hostname=server_name)
+            context = insecure_tls() if tls is True else tls
+            sock = context.wrap_socket(sock, server_hostname=server_name, suppress_ragged_eofs=False)
         return sock
     except BaseException:
         sock.close()
@@ -208,13 +125,22 @@ class Stream:
         self.sock.settimeout(remaining)
         try:
             data = self.sock.recv(262144)
-        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
+        except (ConnectionResetError, BrokenPipeError):
             raise ConnectionEnded("reset", bytes(self.buffer)) from None
         except (socket.timeout, ssl.SSLWantReadError):
             raise TimeoutError("nothing more came in time") from None
+        except ssl.SSLError as error:
+            raise ConnectionEnded(self._tls_end(error), bytes(self.buffer)) from None
         if not data:
             raise ConnectionEnded("fin", bytes(self.buffer))
         self.buffer += data
+
+    def _tls_end(self, error):
+        """Python's ssl says EOF for a reset too: the kernel knows better."""
+        if not isinstance(error, ssl.SSLEOFError):
+            return "alert"
+        state = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return "reset" if state == _TCP_CLOSE else "truncated"
 
     def recv_exact(self, length, timeout=None):
         """Exactly so many bytes."""
@@ -235,7 +161,7 @@ class Stream:
         return self.recv_exact(self.buffer.index(mark) + len(mark))
 
     def recv_all(self, timeout=None):
-        """(bytes, how): everything until the peer ends TCP, and whether it ended by "fin" or "reset"."""
+        """(bytes, how): everything until the peer ends TCP, and how it ended (as in ConnectionEnded)."""
         deadline = self.deadline(timeout)
         while True:
             try:
@@ -246,7 +172,7 @@ class Stream:
                 return data, end.how
 
     def recv_end(self, timeout=None):
-        """"fin" or "reset" once the peer ended TCP; AssertionError if any byte came before."""
+        """How the peer ended TCP (as in ConnectionEnded); AssertionError if any byte came before."""
         data, how = self.recv_all(timeout)
         assert not data, f"{len(data)} bytes before the end: {data[:64]!r}"
         return how
@@ -411,8 +337,7 @@ def connect(port=None, path="/", *, host="127.0.0.1", unix=None, tls=None, timeo
     key = key or new_key()
     client = Client(sock, key=key, timeout=timeout)
     try:
-        name = f"[{host}]" if ":" in host else host
-        client.send_raw(request_bytes(path, host_header or (f"{name}:{port}" if port else "localhost"), key=key,
+        client.send_raw(request_bytes(path, host_header or host_field(host, port), key=key,
                                       headers=headers, subprotocols=subprotocols, origin=origin, extensions=extensions))
         client.response = client.recv_response()
         if client.response.status != 101:
@@ -429,6 +354,11 @@ def http(port=None, path="/", *, method="GET", host="127.0.0.1", unix=None, tls=
          timeout=DEFAULT_TIMEOUT_S):
     """One plain HTTP request on its own connection."""
     with Stream(open_socket(port, host=host, unix=unix, tls=tls, timeout=timeout), timeout) as stream:
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers)]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host_field(host, port)}", *(f"{name}: {value}" for name, value in headers)]
         stream.send_raw(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
         return stream.recv_response(method=method)
+
+
+__all__ = ["BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT", "Client", "ConnectionEnded", "Frame", "HandshakeRefused", "Response",
+           "Stream", "accept_key", "build_frame", "close_payload", "connect", "host_field", "http", "insecure_tls", "mask_bytes", "new_key",
+           "open_socket", "request_bytes"]

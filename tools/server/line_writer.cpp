@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kQueueLimitBytes = 16 * 1024 * 1024;
 // A pipe that polls writable takes this much without blocking (POSIX, PIPE_BUF).
 constexpr size_t kWriteBytes = PIPE_BUF;
+// After each write, so that many lines cost one wake of the thread and one write. A line that comes alone does not wait.
+constexpr std::chrono::milliseconds kPause{5};
 constexpr int kPollMs = 100;
 constexpr int kFinishPolls = 50;  // 5 s for a reader that does not read
 
@@ -42,9 +44,10 @@ void LineWriter::write(const std::string &line) {
     ++dropped_;
     return;
   }
-  const bool idle = queued_.empty();
   append(line);
-  if (idle) changed_.notify_one();
+  if (!idle_) return;
+  idle_ = false;
+  changed_.notify_one();
 }
 
 // Under the lock.
@@ -71,11 +74,15 @@ void LineWriter::finish(const std::string &last) {
 
 void LineWriter::run() {
   std::string lines;
+  std::chrono::milliseconds pause{0};
   while (true) {
     {
       std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait_for(lock, pause, [this] { return finishing_; });
+      idle_ = queued_.empty();
       changed_.wait(lock, [this] { return !queued_.empty() || finishing_; });
       if (queued_.empty()) return;
+      pause = kPause;
       lines.clear();
       lines.swap(queued_);
     }

@@ -42,6 +42,7 @@ class LineWriter {
   uint64_t dropped_ = 0;
   bool failed_ = false;  // after a write error there is no reader to write for
   bool finishing_ = false;
+  bool idle_ = false;  // the thread waits for a line, not for the end of its pause
   std::thread thread_;
 };
 

@@ -1,5 +1,6 @@
 // Start, signals and stop. Exit codes: 0 stopped, 1 could not start, 2 wrong usage.
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -7,10 +8,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "app.h"
 
@@ -88,11 +92,39 @@ std::thread stop_gracefully(App &app, wsb_stop_result &result, int done) {
   });
 }
 
+// The allocator keeps what a crowd of connections needed. When most of them have gone, it is given back to the system, at the second
+// look: a connection is no longer counted once its end was told, while its socket still waits for the peer's FIN.
+class MemoryReturn {
+ public:
+  void look(wsb_server *server) {
+    wsb_metrics metrics;
+    wsb_metrics_init(&metrics);
+    if (wsb_server_get_metrics(server, &metrics) != WSB_OK) return;
+    most_ = std::max(most_, metrics.connections);
+    const bool gone = most_ >= kCrowd && metrics.connections <= most_ / 4;
+    const bool gone_before = std::exchange(gone_, gone);
+    if (!gone || !gone_before) return;
+    most_ = metrics.connections;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+  }
+
+ private:
+  static constexpr uint64_t kCrowd = 1000;
+  uint64_t most_ = 0;  // since the last return
+  bool gone_ = false;  // at the last look
+};
+
 void serve_until_stopped(App &app, int signals, int done, wsb_stop_result &result) {
+  constexpr int kLookMs = 1000;
+  MemoryReturn memory;
   std::thread stopper;
   pollfd waiting[] = {{signals, POLLIN, 0}, {done, POLLIN, 0}};
   while (true) {
-    if (poll(waiting, 2, -1) < 0) continue;
+    const int ready = poll(waiting, 2, kLookMs);
+    if (ready == 0) memory.look(app.server);
+    if (ready <= 0) continue;
     if ((waiting[1].revents & POLLIN) != 0) break;
     signalfd_siginfo info;
     if (read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
