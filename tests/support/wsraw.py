@@ -77,6 +77,7 @@ def open_socket(port=None, *, host="127.0.0.1", unix=None, tls=None, timeout=DEF
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             context = insecure_tls() if tls is True else tls
+            context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python's default would take a bare FIN for a close_notify
             sock = context.wrap_socket(sock, server_hostname=server_name, suppress_ragged_eofs=False)
         return sock
     except BaseException:
