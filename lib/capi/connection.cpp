@@ -1,4 +1,7 @@
 // Calls on one connection: sending, closing, questions. Each finds the worker that the id names.
+#include <new>
+#include <vector>
+
 #include "capi/guard.h"
 #include "capi/sized.h"
 #include "core/buffer.h"
@@ -12,13 +15,16 @@ using wsb::capi::guarded;
 using wsb::capi::told;
 using wsb::server::ApiError;
 using wsb::server::Command;
+using wsb::server::Posting;
 using wsb::server::Worker;
 
 // Beyond it a frame's length could overflow sums of sizes; nothing real comes near.
 constexpr size_t kMaxMessageBytes = size_t{1} << 40;
 
 // A wsb_message is never defined: it is another name for a framed buffer.
-wsb::core::Buffer *buffer_of(wsb_message *message) noexcept { return reinterpret_cast<wsb::core::Buffer *>(message); }
+wsb::core::Buffer *buffer_of(wsb_message *message) noexcept {
+  return reinterpret_cast<wsb::core::Buffer *>(message);
+}
 
 // Finds the worker and calls `use(worker)`; its result, a wsb_error or a number, is the caller's.
 template <typename Use>
@@ -34,8 +40,31 @@ auto on_worker(wsb_server *server, wsb_conn conn, Use &&use) noexcept -> decltyp
 int check_payload(uint32_t kind, const void *data, size_t length) noexcept {
   if (kind != WSB_TEXT && kind != WSB_BINARY) return fail(WSB_E_INVALID, "kind: neither WSB_TEXT nor WSB_BINARY");
   if (data == nullptr && length != 0) return fail(WSB_E_INVALID, "data is NULL");
-  if (kind == WSB_TEXT && !wsb::core::is_valid_utf8(data, length)) return fail(WSB_E_INVALID, "data: text is not UTF-8");
+  if (kind == WSB_TEXT && !wsb::core::is_valid_utf8(data, length))
+    return fail(WSB_E_INVALID, "data: text is not UTF-8");
   return WSB_OK;
+}
+
+// One message of many: what can be refused without asking its worker is, the rest is framed.
+void prepare(wsb_server &server, const wsb_outgoing &item, Posting &posting) {
+  posting.conn = item.conn;
+  Worker *const worker = server.worker_of(item.conn);
+  if (item.message != nullptr) {
+    posting.message = wsb::core::BufferRef::share(buffer_of(item.message));
+  } else if (posting.result = check_payload(item.kind, item.data, item.length); posting.result != WSB_OK) {
+    return;
+  } else if (item.length > server.config().connection.max_queue_bytes) {
+    posting.result = worker != nullptr
+                         ? worker->send(item.conn, static_cast<wsb::core::Opcode>(item.kind), item.data, item.length)
+                         : WSB_E_CLOSED;
+    return;
+  } else {
+    posting.message = wsb::core::BufferRef(
+        wsb::core::Buffer::create_message(static_cast<wsb::core::Opcode>(item.kind), item.data, item.length));
+    if (!posting.message) throw std::bad_alloc();
+  }
+  posting.worker = worker;
+  if (worker == nullptr) posting.result = WSB_E_CLOSED;
 }
 
 }  // namespace
@@ -45,12 +74,39 @@ extern "C" {
 int wsb_send(wsb_server *server, wsb_conn conn, uint32_t kind, const void *data, size_t length) noexcept {
   const int bad = check_payload(kind, data, length);
   if (bad != WSB_OK) return bad;
-  return on_worker(server, conn, [&](Worker &worker) { return worker.send(conn, static_cast<wsb::core::Opcode>(kind), data, length); });
+  return on_worker(server, conn, [&](Worker &worker) {
+    return worker.send(conn, static_cast<wsb::core::Opcode>(kind), data, length);
+  });
 }
 
 int wsb_send_message(wsb_server *server, wsb_conn conn, wsb_message *message) noexcept {
   if (message == nullptr) return fail(WSB_E_INVALID, "message is NULL");
   return on_worker(server, conn, [&](Worker &worker) { return worker.send_message(conn, buffer_of(message)); });
+}
+
+int64_t wsb_send_many(wsb_server *server, wsb_outgoing *items, size_t count) noexcept {
+  return guarded([&]() -> int64_t {
+    if (server == nullptr) return fail(WSB_E_INVALID, "server is NULL");
+    if (items == nullptr && count != 0) return fail(WSB_E_INVALID, "items is NULL");
+    const size_t stride = count != 0 ? items->size : 0;
+    const auto item = [&](size_t i) {
+      return reinterpret_cast<wsb_outgoing *>(reinterpret_cast<unsigned char *>(items) + i * stride);
+    };
+    std::vector<Posting> postings(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (item(i)->size != stride) return fail(WSB_E_INVALID, "items: not all of one size");
+      prepare(*server, wsb::capi::read_sized(item(i), "wsb_outgoing"), postings[i]);
+    }
+    int64_t queued = 0;
+    for (size_t i = 0; i < count; ++i) {
+      if (Worker *worker = postings[i].worker; worker != nullptr) worker->send_many(&postings[i], count - i);
+      if (postings[i].result == WSB_OK) ++queued;
+      wsb_outgoing written = wsb::capi::read_sized(item(i), "wsb_outgoing");
+      written.result = postings[i].result;
+      wsb::capi::write_sized(written, item(i));
+    }
+    return queued;
+  });
 }
 
 wsb_message *wsb_message_create(uint32_t kind, const void *data, size_t length) noexcept {
@@ -109,7 +165,8 @@ int wsb_conn_authenticate(wsb_server *server, wsb_conn conn) noexcept {
   return on_worker(server, conn, [&](Worker &worker) { return worker.order(conn, Command::Kind::kAuthenticate); });
 }
 
-int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_ms, uint32_t timeout_ms, uint32_t liveness) noexcept {
+int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_ms, uint32_t timeout_ms,
+                           uint32_t liveness) noexcept {
   return guarded([&]() -> int {
     if (server == nullptr) return fail(WSB_E_INVALID, "server is NULL");
     const wsb::core::HeartbeatSettings &standard = server->config().connection.heartbeat;
@@ -117,8 +174,10 @@ int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_
       interval_ms = standard.interval_ms != 0 ? standard.interval_ms : WSB_OFF;
       if (timeout_ms == 0) timeout_ms = standard.timeout_ms;
     }
-    const wsb::core::HeartbeatSettings settings = wsb::server::read_heartbeat(interval_ms, timeout_ms, liveness, WSB_E_INVALID);
-    return on_worker(server, conn, [&](Worker &worker) { return worker.order(conn, Command::Kind::kHeartbeat, &settings); });
+    const wsb::core::HeartbeatSettings settings =
+        wsb::server::read_heartbeat(interval_ms, timeout_ms, liveness, WSB_E_INVALID);
+    return on_worker(server, conn,
+                     [&](Worker &worker) { return worker.order(conn, Command::Kind::kHeartbeat, &settings); });
   });
 }
 

@@ -26,13 +26,35 @@ namespace wsb::server {
 
 // A call of another thread, carried out by the worker.
 struct Command {
-  enum class Kind : uint8_t { kSend, kOweDrain, kSlowConsumer, kPing, kClose, kAbort, kPause, kResume, kHeartbeat, kAuthenticate, kEventsReleased };
+  enum class Kind : uint8_t {
+    kSend,
+    kOweDrain,
+    kSlowConsumer,
+    kPing,
+    kClose,
+    kAbort,
+    kPause,
+    kResume,
+    kHeartbeat,
+    kAuthenticate,
+    kEventsReleased
+  };
   Kind kind = Kind::kSend;
   uint64_t conn = 0;
   uint32_t code = 0;                  // kClose
   core::BufferRef buffer;             // kSend: a framed message
   std::string text;                   // kPing: payload; kClose: reason
   core::HeartbeatSettings heartbeat;  // kHeartbeat
+};
+
+class Worker;
+
+// One message of send_many.
+struct Posting {
+  Worker* worker = nullptr;  // null: there is nothing (more) to do
+  uint64_t conn = 0;
+  core::BufferRef message;
+  int result = 0;
 };
 
 class Worker final : public core::TransportEvents {
@@ -55,6 +77,8 @@ class Worker final : public core::TransportEvents {
   // -- any thread: WSB_OK or a wsb_error
   int send(uint64_t id, core::Opcode opcode, const void* data, size_t n);
   int send_message(uint64_t id, core::Buffer* message);
+  // Sends those that are for this worker, in order, and marks them as done.
+  void send_many(Posting* postings, size_t count);
   int ping(uint64_t id, const void* data, size_t n);
   int close_connection(uint64_t id, uint32_t code, std::string_view reason);
   int abort_connection(uint64_t id);
@@ -144,12 +168,14 @@ class Worker final : public core::TransportEvents {
   void head_timed_out(Session& session);
   void serve(Session& session, const core::Request& request, uint8_t* rest, size_t rest_bytes);
   void serve_http(Session& session, const core::Request& request, const std::string& peer);
-  void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest, size_t rest_bytes);
+  void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest,
+                       size_t rest_bytes);
   void refuse(Session& session, const core::Refusal& refusal, const std::string& peer, bool head_only);
   void tell_refused(uint32_t status, uint32_t refusal, const std::string& peer);
   uint32_t enter_limits(const std::string& peer);
   bool admit(Session& session, const core::Request& request, core::Handshake& verdict, const std::string& peer);
-  void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate, bool authenticated);
+  void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate,
+                    bool authenticated);
 
   bool is_own_thread() const noexcept { return current() == this; }
   Session* find(uint64_t id) const noexcept { return static_cast<Session*>(registry_.find(id)); }
@@ -159,6 +185,7 @@ class Worker final : public core::TransportEvents {
   void post(Command command);  // under the gate
   void wake_once() noexcept;   // under the gate
   int send_from_elsewhere(uint64_t id, core::BufferRef message);
+  int post_message(uint64_t id, core::BufferRef message);
   int refuse_from_elsewhere(Session& session, Command command);
   void drop_oldest_inflight(Session& session, size_t needed);
   void carry_out(Command& command);
@@ -183,7 +210,8 @@ class Worker final : public core::TransportEvents {
   std::vector<Session*> sessions_;
   std::vector<Session*> dirty_;
   std::vector<Session*> settling_;
-  core::Request request_;  // keeps its memory between requests
+  core::Request request_;   // keeps its memory between requests
+  uint64_t own_calls_ = 0;  // of send_many on this worker's thread
   core::TimeUs stalled_us_ = 0;
   core::TimeUs stall_threshold_us_ = core::kNever;
   uint16_t phase_;
@@ -205,11 +233,13 @@ class Worker final : public core::TransportEvents {
   std::vector<Command> mailbox_;
   std::vector<Command> taken_;
   uint64_t mailbox_number_ = 1;  // how many there have been
+  uint64_t other_calls_ = 0;     // of send_many on other threads
   std::optional<StopOrder> new_stop_;
   std::shared_ptr<const net::Credentials> new_credentials_;
   CloseCounts close_counts_;
-  bool awake_ = false;  // a wake is under way
-  bool open_ = false;   // between open() and close()
+  bool awake_ = false;         // a wake is under way
+  bool sending_many_ = false;  // one wake follows for all
+  bool open_ = false;          // between open() and close()
 };
 
 }  // namespace wsb::server

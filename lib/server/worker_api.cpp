@@ -1,5 +1,6 @@
 // What the application asks of a connection: done at once on the worker's own thread, posted to it from any other.
 #include <algorithm>
+#include <new>
 
 #include "server/copy_text.h"
 #include "server/worker.h"
@@ -29,11 +30,17 @@ uint32_t public_state(const Session& session) noexcept {
   return WSB_STATE_CLOSED;
 }
 
-bool is_open(const Session& session) noexcept { return public_state(session) == WSB_STATE_OPEN; }
+bool is_open(const Session& session) noexcept {
+  return public_state(session) == WSB_STATE_OPEN;
+}
 
-constexpr size_t ping_frame_bytes(size_t payload) noexcept { return payload + core::header_size(payload); }
+constexpr size_t ping_frame_bytes(size_t payload) noexcept {
+  return payload + core::header_size(payload);
+}
 
-uint64_t since(uint64_t now, uint64_t then) noexcept { return now > then ? now - then : 0; }
+uint64_t since(uint64_t now, uint64_t then) noexcept {
+  return now > then ? now - then : 0;
+}
 
 }  // namespace
 
@@ -56,7 +63,7 @@ void Worker::post(Command command) {
 }
 
 void Worker::wake_once() noexcept {
-  if (awake_ || !open_) return;
+  if (awake_ || sending_many_ || !open_) return;
   awake_ = true;
   loop_->wake();
 }
@@ -81,7 +88,8 @@ int Worker::result_of(Result result) noexcept {
 
 int Worker::send(uint64_t id, core::Opcode opcode, const void* data, size_t n) {
   if (n > context_.config.connection.max_queue_bytes) {
-    return with_session(id, int{WSB_E_CLOSED}, [](Session& session) -> int { return is_open(session) ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
+    return with_session(id, int{WSB_E_CLOSED},
+                        [](Session& session) -> int { return is_open(session) ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
   }
   if (!is_own_thread()) {
     core::BufferRef message(core::Buffer::create_message(opcode, data, n));
@@ -107,10 +115,43 @@ int Worker::sent(Result result) noexcept {
   return result_of(result);
 }
 
-// The queue as another thread sees it: what is in the outbox and what is on its way there, together under the limit.
 int Worker::send_from_elsewhere(uint64_t id, core::BufferRef message) {
-  const core::ConnectionConfig& config = context_.config.connection;
   const std::lock_guard<std::mutex> lock(gate_);
+  return post_message(id, std::move(message));
+}
+
+void Worker::send_many(Posting* postings, size_t count) {
+  const bool own = is_own_thread();
+  std::unique_lock<std::mutex> lock(gate_, std::defer_lock);
+  if (!own) lock.lock();
+  const uint64_t call = ++(own ? own_calls_ : other_calls_);
+  for (Posting* posting = postings; posting != postings + count; ++posting) {
+    if (posting->worker != this) continue;
+    posting->worker = nullptr;
+    Session* const session = find(posting->conn);
+    uint64_t* const full_in = session == nullptr ? nullptr
+                              : own              ? &session->full_in_own_call
+                                                 : &session->full_in_other_call;
+    if (full_in != nullptr && *full_in == call) {
+      posting->result = WSB_E_FULL;
+      continue;
+    }
+    if (!own) sending_many_ = true;
+    try {
+      posting->result = own ? send_message(posting->conn, posting->message.get())
+                            : post_message(posting->conn, std::move(posting->message));
+    } catch (const std::bad_alloc&) {
+      posting->result = WSB_E_NOMEM;
+    }
+    if (!own) sending_many_ = false;
+    if (posting->result == WSB_E_FULL) *full_in = call;
+  }
+  if (!own && !mailbox_.empty()) wake_once();
+}
+
+// The queue as another thread sees it: what is in the outbox and what is on its way there, together under the limit. With the gate held.
+int Worker::post_message(uint64_t id, core::BufferRef message) {
+  const core::ConnectionConfig& config = context_.config.connection;
   Session* session = find(id);
   if (session == nullptr || !is_open(*session)) return WSB_E_CLOSED;
   if (message->payload_size() > config.max_queue_bytes) return WSB_E_TOO_BIG;
@@ -154,7 +195,8 @@ void Worker::drop_oldest_inflight(Session& session, size_t needed) {
     session.first_inflight = 0;
   }
   uint64_t inflight = session.inflight_bytes.load(std::memory_order_acquire);
-  for (size_t& i = session.first_inflight; i < mailbox_.size() && inflight + needed > context_.config.connection.max_queue_bytes; ++i) {
+  for (size_t& i = session.first_inflight;
+       i < mailbox_.size() && inflight + needed > context_.config.connection.max_queue_bytes; ++i) {
     Command& command = mailbox_[i];
     if (command.conn != session.id || command.kind != Command::Kind::kSend || !command.buffer) continue;
     inflight -= command.buffer->size;
@@ -171,7 +213,8 @@ int Worker::ping(uint64_t id, const void* data, size_t n) {
       return result_of(session.conn.ping(data, n, loop_->now()));
     }
     if (!is_open(session)) return WSB_E_CLOSED;
-    const uint64_t waiting = session.inflight_control_bytes.load(std::memory_order_acquire) + session.conn.figures().control_bytes.get();
+    const uint64_t waiting =
+        session.inflight_control_bytes.load(std::memory_order_acquire) + session.conn.figures().control_bytes.get();
     if (waiting > core::Connection::kMaxControlQueueBytes) return WSB_E_FULL;
     Command command;
     command.kind = Command::Kind::kPing;
@@ -257,7 +300,8 @@ void Worker::events_released(uint64_t id, uint32_t events, uint64_t bytes) {
 
 int64_t Worker::buffered_amount(uint64_t id) {
   return with_session(id, int64_t{WSB_E_CLOSED}, [](Session& session) {
-    return static_cast<int64_t>(session.conn.figures().queued_bytes.get() + session.inflight_bytes.load(std::memory_order_relaxed));
+    return static_cast<int64_t>(session.conn.figures().queued_bytes.get() +
+                                session.inflight_bytes.load(std::memory_order_relaxed));
   });
 }
 
@@ -274,9 +318,8 @@ void* Worker::user(uint64_t id) {
 }
 
 int64_t Worker::text(uint64_t id, uint32_t which, char* buffer, size_t capacity) {
-  return with_session(id, int64_t{WSB_E_CLOSED}, [&](Session& session) {
-    return copy_text(session.text(which), buffer, capacity);
-  });
+  return with_session(id, int64_t{WSB_E_CLOSED},
+                      [&](Session& session) { return copy_text(session.text(which), buffer, capacity); });
 }
 
 int Worker::info(uint64_t id, wsb_conn_info& out) {

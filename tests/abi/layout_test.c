@@ -165,6 +165,17 @@ static void events(void) {
   FIELD(wsb_event, log);
 }
 
+static void outgoing(void) {
+  STRUCT(wsb_outgoing);
+  FIELD(wsb_outgoing, size);
+  FIELD(wsb_outgoing, conn);
+  FIELD(wsb_outgoing, data);
+  FIELD(wsb_outgoing, length);
+  FIELD(wsb_outgoing, message);
+  FIELD(wsb_outgoing, kind);
+  FIELD(wsb_outgoing, result);
+}
+
 static void reports(void) {
   STRUCT(wsb_conn_info);
   FIELD(wsb_conn_info, size);
@@ -220,6 +231,7 @@ static void reports(void) {
 int main(void) {
   configuration();
   events();
+  outgoing();
   reports();
   return 0;
 }

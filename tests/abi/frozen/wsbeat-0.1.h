@@ -271,8 +271,8 @@ typedef struct wsb_config {
                                 * star for any run of characters; "*" alone allows every origin */
   const char *trusted_proxies; /* addresses or CIDR blocks, or "unix", whose X-Forwarded-For is believed */
 
-  /* permessage-deflate (RFC 7692). About 9 KiB (inflate 32 KiB window: 44 KiB, deflate: 268 KiB) per connection that
-   * negotiated it and uses it, see docs/flow-control.md; contexts are made on first use. */
+  /* permessage-deflate (RFC 7692). Memory per connection that uses it, by default: 262 KiB once it was sent a compressed message, 39 KiB
+   * once it has sent one; with 9 window bits and memLevel 1 about 9 KiB each way: docs/flow-control.md has the table. */
   uint32_t deflate;                            /* 0: off (default), 1: accepted when offered */
   uint32_t deflate_server_max_window_bits;     /* default 15, 9..15: our window */
   uint32_t deflate_client_max_window_bits;     /* default 15, 9..15: asked of clients that allow it */
@@ -550,6 +550,30 @@ WSB_API int wsb_send(wsb_server *server, wsb_conn conn, uint32_t kind, const voi
 /* As wsb_send, for a message built once and sent to many: no copy for connections without compression. The caller keeps its reference. */
 WSB_API int wsb_send_message(wsb_server *server, wsb_conn conn, wsb_message *message) WSB_NOEXCEPT;
 
+/* One message of many; set `size` with wsb_outgoing_init. */
+typedef struct wsb_outgoing {
+  size_t size;
+  wsb_conn conn;
+  const void *data; /* as in wsb_send */
+  size_t length;
+  wsb_message *message; /* if not NULL, this goes out, and kind, data and length are not looked at */
+  uint32_t kind;
+  int32_t result; /* set by wsb_send_many: what wsb_send or wsb_send_message would have returned */
+} wsb_outgoing;
+
+static inline void wsb_outgoing_init(wsb_outgoing *outgoing) {
+  memset(outgoing, 0, sizeof *outgoing);
+  outgoing->size = sizeof *outgoing;
+}
+
+/*
+ * Queues many messages in order, as wsb_send and wsb_send_message do, with one lock and at most one wake for each worker. `items` is an array whose
+ * elements all have the `size` of the first. After FULL for a connection, its later messages in the same call are FULL too, so that order
+ * is kept. Returns how many were queued; each item's `result` tells the rest. Errors (nothing was queued): INVALID (server or items
+ * NULL, a struct malformed), NOMEM.
+ */
+WSB_API int64_t wsb_send_many(wsb_server *server, wsb_outgoing *items, size_t count) WSB_NOEXCEPT;
+
 /* Builds a message (data is copied, text checked), with one reference, usable with every server. Returns NULL on INVALID, TOO_BIG or
  * NOMEM: see wsb_last_error. */
 WSB_API wsb_message *wsb_message_create(uint32_t kind, const void *data, size_t length) WSB_NOEXCEPT;
@@ -620,7 +644,7 @@ typedef struct wsb_conn_info {
   uint64_t bytes_in;          /* on the wire (before TLS), the handshake excluded */
   uint64_t bytes_out;
   uint64_t messages_in;
-  uint64_t messages_out; /* queued by the application and not refused or dropped */
+  uint64_t messages_out; /* accepted from the application */
   uint64_t buffered_bytes;
   uint64_t pings_sent; /* heartbeat */
   uint64_t pongs_received;
@@ -715,7 +739,7 @@ typedef struct wsb_metrics {
   uint64_t queue_refused;    /* sends that returned WSB_E_FULL */
   uint64_t messages_dropped; /* policy drop oldest, and messages still queued when their connection ended */
   uint64_t writes;           /* system calls that wrote */
-  uint64_t loop_turns;       /* turns of the workers' loops */
+  uint64_t loop_turns;       /* turns of the workers' loops in which a connection had something to do */
   uint64_t loop_lag_us;      /* the largest lateness of a timer tick within the last 10 seconds */
   uint64_t closed_by_cause[16]; /* indexed by WSB_CAUSE_* */
 } wsb_metrics;

@@ -1,0 +1,143 @@
+// One server: its library handle, its connections' objects, and the way of events into Python. In engine.cpp (life), dispatch.cpp (events in),
+// outgoing.cpp (messages out), requests.cpp (handshakes on the workers' threads), lifetime.cpp (exit and fork).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "connection.h"
+#include "python.h"
+
+namespace binding {
+
+// Python callables, by the name under which set_handlers takes them.
+#define BINDING_HANDLERS(XX) \
+  XX(open) XX(message) XX(pong) XX(drain) XX(close) XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http)
+
+enum class Handler : uint8_t {
+#define BINDING_XX(name) name,
+  BINDING_HANDLERS(BINDING_XX)
+#undef BINDING_XX
+      count_
+};
+
+class Engine {
+ public:
+  Engine(const py::dict& settings, py::object connection_class);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // -- from Python
+  void set_handlers(const py::dict& handlers);
+  void attach(const py::object& loop, uint32_t max_queue);
+  void start();
+  py::tuple stop(uint32_t code, const py::str& reason, uint32_t deadline_ms, uint32_t spread_ms);
+  void request_stop(uint32_t code, const py::str& reason, uint32_t deadline_ms, uint32_t spread_ms);
+  void reload_tls(const py::object& cert_file, const py::object& key_file);
+  uint32_t port() const;
+  int event_fd() const;
+  py::dict metrics() const;
+  py::str metrics_text() const;
+  py::list connections() const;
+  bool dispatch();  // what waits now; false after the server's last event
+  void serve();     // until the server's last event
+  void flush();
+
+  // -- for connections, with the interpreter's lock
+  wsb_server* server() const noexcept { return server_; }
+  bool usable() const noexcept;  // false in a forked child
+  // 0 taken, WSB_E_FULL (nothing taken, on_drain will come), or another error: all without a Python error set.
+  int send(Connection* connection, Payload&& payload);
+  // The future for a recv() that has to wait. nullptr with a Python error.
+  PyObject* create_future() const noexcept;
+  PyObject* handler(Handler which) const noexcept { return handlers_[static_cast<size_t>(which)]; }
+  void resume_if_low(Connection* connection) noexcept;
+  uint64_t max_queue_bytes() const noexcept { return max_queue_bytes_; }
+
+  // -- all servers
+  static size_t broadcast(const std::vector<Ref>& connections, const Payload& payload);  // how many it was queued for
+  static void stop_all();                                                                // at exit
+  static uint32_t forks() noexcept;                                                      // that led to this process
+  static bool exiting() noexcept;
+  bool in_forked_child() const noexcept;
+  int traverse(visitproc visit, void* arg) const;
+  void clear() noexcept;
+
+ private:
+  struct Outgoing {
+    Connection* connection;  // owned
+    Payload payload;
+  };
+
+  void enlist();
+  void unlist() noexcept;
+  static void on_handshake(const wsb_handshake_event* event, void* user) noexcept;
+  static void on_http(const wsb_http_event* event, void* user) noexcept;
+  bool ask_python(wsb_request* request, RequestHead* head, Handler which) noexcept;
+  void keep_head(RequestHead* head) noexcept;
+  void release_head(RequestHead* head) noexcept;
+
+  void check_usable() const;
+  PyObject* self() const;  // borrowed
+  bool fetch();            // takes the next batch; false: none
+  void drop_batch() noexcept;
+  bool process();  // false: a Python error that must go on
+  bool handle(const wsb_event& event);
+  void opened(const wsb_open_event& event, uint32_t peer_port);
+  void message(Connection* connection, const wsb_message_event& event);
+  void pong(Connection* connection, const wsb_pong_event& event);
+  void drained(Connection* connection);
+  void closed(Connection* connection, const wsb_close_event& event);
+  void refused(const wsb_refused_event& event);
+  void log(const wsb_log_event& event);
+  void wake_receiver(Connection* connection);
+  void call(Connection* about, Handler which, std::initializer_list<PyObject*> arguments);
+  void report(Connection* about, Handler which);
+  Connection* find(uint64_t id) const noexcept;
+  void forget_all() noexcept;
+
+  bool defers() const noexcept;
+  int send_now(Connection* connection, const Payload& payload) noexcept;
+  void schedule_flush();
+  void fail(Connection* connection) noexcept;
+  void keep_refused(Connection* connection, Payload&& payload);
+  bool retry_refused(Connection* connection);
+
+  wsb_server* server_ = nullptr;
+  Ref connection_class_;
+  std::array<PyObject*, static_cast<size_t>(Handler::count_)> handlers_{};
+  std::unordered_map<uint64_t, Connection*> connections_;  // owned, from open to close
+  uint64_t max_queue_bytes_;
+
+  wsb_batch* batch_ = nullptr;
+  size_t batch_at_ = 0;
+  std::vector<uint32_t> ports_;  // of the batch's opened connections
+  bool dispatching_ = false;
+  bool stopped_ = false;
+  unsigned long dispatcher_ = 0;  // its thread
+
+  Ref loop_;
+  Ref create_future_;
+  Ref call_soon_;
+  Ref flush_callback_;
+  uint32_t max_queue_ = 0;
+  bool flush_scheduled_ = false;
+  std::vector<Outgoing> outgoing_;
+  size_t outgoing_bytes_ = 0;
+
+  std::atomic<bool> asks_handshake_{false};
+  std::atomic<bool> asks_http_{false};
+  std::mutex heads_mutex_;
+  RequestHead* heads_ = nullptr;
+
+  const uint32_t generation_;  // forks before it was made
+  int dispatchers_ = 0;        // threads inside serve()
+};
+
+void add_settings_to(wsb_config& config, const py::dict& settings, std::vector<std::string>& texts);
+
+}  // namespace binding

@@ -1,0 +1,83 @@
+// What every file here stands on: Python's headers, owned references, and leaving the interpreter's lock for a while.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <pybind11/pybind11.h>
+
+#include <structmember.h>
+#include <unistd.h>
+#include <utility>
+
+#include "wsbeat/wsbeat.h"
+
+namespace binding {
+
+namespace py = pybind11;
+
+#if PY_VERSION_HEX < 0x030A0000
+inline PyObject* new_reference(PyObject* object) noexcept {
+  Py_INCREF(object);
+  return object;
+}
+#define Py_NewRef(object) ::binding::new_reference(object)
+#endif
+
+// True once the interpreter goes down: whoever asks for its lock then never gets it.
+inline bool is_finalizing() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
+
+// The interpreter's lock is released in this scope. A thread that comes back too late waits for the process to end: CPython before 3.14
+// would end it by unwinding, through frames that cannot be unwound.
+class Unlocked {
+ public:
+  Unlocked() noexcept : state_(PyEval_SaveThread()) {}
+  ~Unlocked() {
+    while (is_finalizing()) ::pause();
+    PyEval_RestoreThread(state_);
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// Runs `work` without the interpreter's lock and gives its result.
+template <typename Work>
+auto unlocked(Work&& work) {
+  const Unlocked scope;
+  return work();
+}
+
+// One owned reference, or none.
+class Ref {
+ public:
+  Ref() noexcept = default;
+  explicit Ref(PyObject* owned) noexcept : object_(owned) {}
+  static Ref share(PyObject* borrowed) noexcept {
+    Py_XINCREF(borrowed);
+    return Ref(borrowed);
+  }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref&& other) noexcept {
+    PyObject* const before = std::exchange(object_, std::exchange(other.object_, nullptr));
+    Py_XDECREF(before);
+    return *this;
+  }
+  Ref(const Ref&) = delete;
+  Ref& operator=(const Ref&) = delete;
+  ~Ref() { Py_XDECREF(object_); }
+  PyObject* get() const noexcept { return object_; }
+  PyObject* release() noexcept { return std::exchange(object_, nullptr); }
+  explicit operator bool() const noexcept { return object_ != nullptr; }
+
+ private:
+  PyObject* object_ = nullptr;
+};
+
+}  // namespace binding
