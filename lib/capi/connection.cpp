@@ -13,7 +13,6 @@ namespace {
 using wsb::capi::fail;
 using wsb::capi::guarded;
 using wsb::capi::told;
-using wsb::server::ApiError;
 using wsb::server::Command;
 using wsb::server::Posting;
 using wsb::server::Worker;

@@ -10,20 +10,20 @@ namespace binding {
 
 namespace {
 
-// Every field of wsb_config but `size` and `delivery`.
-#define BINDING_FIELDS(XX)                                                                                             \
-  XX(host)                                                                                                             \
-  XX(port)                                                                                                             \
-  XX(listen_fd) XX(unix_path) XX(backlog) XX(workers) XX(log_level) XX(tls_cert_file) XX(tls_key_file) XX(tls_ca_file) \
-      XX(tls_client_cert) XX(tls_min_version) XX(heartbeat_interval_ms) XX(heartbeat_timeout_ms)                       \
-          XX(heartbeat_liveness) XX(tcp_user_timeout_ms) XX(handshake_timeout_ms) XX(close_timeout_ms)                 \
-              XX(auth_timeout_ms) XX(idle_timeout_ms) XX(message_timeout_ms) XX(max_header_bytes) XX(max_connections)  \
-                  XX(max_connections_per_address) XX(max_message_bytes) XX(max_fragments) XX(slow_consumer)            \
-                      XX(max_queue_bytes) XX(max_event_queue_messages) XX(max_event_queue_bytes) XX(subprotocols)      \
-                          XX(require_subprotocol) XX(origins) XX(trusted_proxies) XX(deflate)                          \
-                              XX(deflate_server_max_window_bits) XX(deflate_client_max_window_bits)                    \
-                                  XX(deflate_server_no_context_takeover) XX(deflate_client_no_context_takeover)        \
-                                      XX(deflate_level) XX(deflate_mem_level) XX(deflate_threshold_bytes)
+// Every field of wsb_config but `size`, `delivery` and what is reserved.
+// clang-format off
+#define BINDING_FIELDS(XX) \
+  XX(host) XX(port) XX(listen_fd) XX(unix_path) XX(backlog) XX(workers) XX(log_level) XX(tls_cert_file) \
+  XX(tls_key_file) XX(tls_ca_file) XX(tls_client_cert) XX(tls_min_version) XX(heartbeat_interval_ms) \
+  XX(heartbeat_timeout_ms) XX(heartbeat_liveness) XX(tcp_user_timeout_ms) XX(handshake_timeout_ms) \
+  XX(close_timeout_ms) XX(auth_timeout_ms) XX(idle_timeout_ms) XX(message_timeout_ms) XX(max_header_bytes) \
+  XX(max_connections) XX(max_connections_per_address) XX(max_messages_per_second) XX(max_message_bytes) \
+  XX(max_fragments) XX(slow_consumer) XX(max_queue_bytes) XX(max_event_queue_messages) \
+  XX(max_event_queue_bytes) XX(subprotocols) XX(require_subprotocol) XX(origins) XX(trusted_proxies) \
+  XX(deflate) XX(deflate_server_max_window_bits) XX(deflate_client_max_window_bits) \
+  XX(deflate_server_no_context_takeover) XX(deflate_client_no_context_takeover) XX(deflate_level) \
+  XX(deflate_mem_level) XX(deflate_threshold_bytes)
+// clang-format on
 
 template <typename Number>
 Number number_of(const std::string& name, const py::handle& value) {
