@@ -67,7 +67,7 @@ PyObject* also(int code) noexcept {
 void add_errors(py::module_& module) {
   const std::string scope = py::cast<std::string>(module.attr("__package__")) + ".";
   base_class = PyErr_NewExceptionWithDoc((scope + "WsbeatError").c_str(),
-                                         "Every error of the library; `code` is its number in wsbeat.h.",
+                                         "Every error of the library; `error_code` is its number in wsbeat.h.",
                                          PyExc_Exception, nullptr);
   if (base_class == nullptr) throw py::error_already_set();
   module.add_object("WsbeatError", base_class);
@@ -75,7 +75,7 @@ void add_errors(py::module_& module) {
   for (ErrorClass& error : classes) {
     const Ref bases(PyTuple_Pack(2, base_class, also(error.code)));
     py::dict members;
-    members["code"] = error.code;
+    members["error_code"] = error.code;
     error.type = PyErr_NewExceptionWithDoc((scope + class_name(error)).c_str(), error.text, bases.get(), members.ptr());
     if (error.type == nullptr) throw py::error_already_set();
     module.add_object(class_name(error).c_str(), error.type);

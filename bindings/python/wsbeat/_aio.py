@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _settings
@@ -114,7 +114,8 @@ class ServerConnection(SharedCalls, AsyncConnection):
         except ConnectionClosed:
             await self.wait_closed()
             raise closed_exception(self) from None
-        waiter = self._pings[payload] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._pings[payload] = waiter
         try:
             return await waiter
         finally:
@@ -164,7 +165,7 @@ async def _join(pieces: Union[Iterable[Message], AsyncIterable[Message]]) -> Uni
     return b"".join(parts)  # type: ignore[arg-type]
 
 
-Handler = Callable[[ServerConnection], Awaitable[Any]]
+Handler = Callable[[ServerConnection], Coroutine[Any, Any, Any]]
 ProcessRequest = Callable[["Handshake", Request], Any]
 
 
@@ -204,7 +205,7 @@ class AsyncServer:
             self._ended.set_result(None)
 
     def _on_open(self, ws: ServerConnection) -> None:
-        task = self._loop.create_task(self._handler(ws))  # type: ignore[arg-type]
+        task: asyncio.Task[Any] = self._loop.create_task(self._handler(ws))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._on_handled(ws, done))
 
@@ -225,8 +226,7 @@ class AsyncServer:
             self._logger.debug("a handler ended with its connection: %s", error)
             code, reason = 1000, ""
         else:
-            self._logger.error("connection handler failed" if where in ("handler", "open") else "%s failed", *([] if where in (
-                "handler", "open") else [where]), exc_info=error)
+            self._logger.error("%s failed", "connection handler" if where in ("handler", "open") else where, exc_info=error)
             code, reason = 1011, "internal error"
         if ws is not None:
             ws._begin_close(code, reason)
@@ -245,7 +245,7 @@ class AsyncServer:
         """Waits until every connection has ended and every handler has returned."""
         await asyncio.shield(self._ended)
         while self._tasks:
-            others = self._tasks - {asyncio.current_task()}  # type: ignore[arg-type]
+            others = {task for task in self._tasks if task is not asyncio.current_task()}
             if not others:
                 return
             await asyncio.wait(others)
@@ -285,7 +285,7 @@ class AsyncServer:
     @property
     def connections(self) -> set[ServerConnection]:
         """Those that are open or closing."""
-        return set(self._engine.connections())  # type: ignore[arg-type]
+        return set(self._engine.connections())
 
     def metrics(self) -> dict[str, Any]:
         """Totals since the server was made, and levels now; `closed_by_cause` is a dict."""

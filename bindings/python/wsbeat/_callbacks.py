@@ -190,7 +190,7 @@ class Server:
     @property
     def connections(self) -> list[Connection]:
         """Those whose on_open was called and whose on_close was not."""
-        return self._engine.connections()  # type: ignore[return-value]
+        return self._engine.connections()
 
     def metrics(self) -> dict[str, Any]:
         """Totals since the server was made, and levels now; `closed_by_cause` is a dict."""

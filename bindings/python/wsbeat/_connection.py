@@ -63,9 +63,9 @@ def info_of(f: tuple[int | bool | str, ...]) -> ConnectionInfo:
         return float(value) / per_second
 
     off = f[7] == OFF
-    return ConnectionInfo(  # type: ignore[misc]
-        *f[:7], None if off else seconds(f[7], 1e3), None if off else seconds(f[8], 1e3), f[9],  # type: ignore[arg-type]
-        *(seconds(value) for value in f[10:13]), *f[13:20], *(seconds(value) or None for value in f[20:]))  # type: ignore[arg-type]
+    return ConnectionInfo._make((
+        *f[:7], None if off else seconds(f[7], 1e3), None if off else seconds(f[8], 1e3), f[9],
+        *(seconds(value) for value in f[10:13]), *f[13:20], *(seconds(value) or None for value in f[20:])))
 
 
 class SharedCalls(_Base):
