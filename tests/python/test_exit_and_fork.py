@@ -115,7 +115,7 @@ def test_os_exit_ends_at_once(program):
 
 def test_a_callback_that_never_returns(program):
     running = program(CALLBACKS.format(on_message="conn.send(message); message == 'hang' and time.sleep(3600)", body="sys.stdin.readline()"))
-    running.client.send_text("hang")
+    assert running.client.command("hang") == "hang"
     running.process.stdin.write("\n")
     running.process.stdin.flush()
     expect_going_away(running.client)
@@ -218,8 +218,9 @@ def test_a_forked_child_gets_a_clear_error(program, end):
 def test_nothing_is_left_behind(program):
     """No thread and no descriptor after a server that was stopped."""
     text = """
-import os, threading, wsbeat
+import gc, os, threading, wsbeat
 def state():
+    gc.collect()
     return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
 def once():
     with wsbeat.Server(port=0):
@@ -228,7 +229,6 @@ once()
 before = state()
 for _ in range(20):
     once()
-import gc; gc.collect()
 assert state() == before, (state(), before)
 """
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=LIMIT_S, check=False)

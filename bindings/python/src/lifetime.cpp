@@ -51,6 +51,7 @@ void Engine::unlist() noexcept {
 // At exit: everyone gets a Close, the workers end, and threads inside serve() leave, before the interpreter goes down.
 void Engine::stop_all() {
   is_exiting.store(true);
+  finalizer.store(PyThread_get_thread_ident());
   std::vector<wsb_server*> servers;
   for (Engine* engine : engines()) {
     if (engine->in_forked_child() || engine->server_ == nullptr) continue;

@@ -6,6 +6,7 @@
 
 #include <structmember.h>
 #include <unistd.h>
+#include <atomic>
 #include <utility>
 
 #include "wsbeat/wsbeat.h"
@@ -31,13 +32,16 @@ inline bool is_finalizing() noexcept {
 #endif
 }
 
+// The thread that ran the exit handlers, and takes the interpreter down; 0 before.
+inline std::atomic<unsigned long> finalizer{0};
+
 // The interpreter's lock is released in this scope. A thread that comes back too late waits for the process to end: CPython before 3.14
 // would end it by unwinding, through frames that cannot be unwound.
 class Unlocked {
  public:
   Unlocked() noexcept : state_(PyEval_SaveThread()) {}
   ~Unlocked() {
-    while (is_finalizing()) ::pause();
+    while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
     PyEval_RestoreThread(state_);
   }
   Unlocked(const Unlocked&) = delete;
