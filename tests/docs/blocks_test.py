@@ -128,9 +128,9 @@ def test_the_first_program_in_c(start, tmp_path):
         "closed: code 4000, remote, peer_close\n", "closed: code 1001, local, server_stop\n"]
 
 
-def test_the_first_program_in_python(start, tmp_path):
+def test_the_program_through_ctypes(start, tmp_path):
     path = tmp_path / "program.py"
-    path.write_text(any_port(program("python", "README.md", "ctypes")))
+    path.write_text(any_port(program("python", "docs/embedding-in-c.md", "ctypes")))
     assert check_echo_until_enter(start(sys.executable, "-u", path)) == ["closed: 4000 peer_close\n", "closed: 1001 server_stop\n"]
 
 
