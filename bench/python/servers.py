@@ -61,7 +61,7 @@ async def aiohttp_echo():
         return ws
 
     app = web.Application()
-    app.router.add_get("/", handler)
+    app.router.add_get("/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

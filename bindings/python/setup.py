@@ -36,6 +36,7 @@ class CMakeBuild(build_ext):
         build = Path(self.build_temp).resolve() / "cmake"
         build.mkdir(parents=True, exist_ok=True)
         package.mkdir(parents=True, exist_ok=True)
+        (package / "wsbeat-server").unlink(missing_ok=True)  # of an earlier build with other options
         options = {
             "CMAKE_BUILD_TYPE": "RelWithDebInfo" if self.debug else "Release",
             "PYTHON_EXECUTABLE": sys.executable,
