@@ -113,5 +113,5 @@ int main(void) {
       RIG_TEST(many_and_full),
       RIG_TEST(many_from_a_callback),
   };
-  return cmocka_run_group_tests_name("send", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("send_many", tests, NULL, NULL);
 }
