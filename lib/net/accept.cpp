@@ -8,10 +8,12 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "core/proxy.h"
 #include "net/errors.h"
 #include "net/loop_impl.h"
+#include "net/prelude.h"
 #include "net/socket.h"
 #include "wsbeat/wsbeat.h"
 
@@ -75,7 +77,7 @@ void Loop::Impl::accept_waiting(int most) noexcept {
     const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       accept_failing = false;
-      adopt(fd, peer);
+      admit(fd, peer);
       continue;
     }
     switch (errno) {
@@ -94,23 +96,33 @@ void Loop::Impl::accept_waiting(int most) noexcept {
   }
 }
 
-bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
+void Loop::Impl::admit(int fd, const sockaddr_storage& peer) noexcept {
   std::unique_ptr<Socket> socket;
+  core::Admission admission = core::Admission::kRefused;
   try {
     socket = std::make_unique<Socket>(*this, fd);
-    if (!events.on_accepted(*socket, peer_address(peer), config.tls.enabled())) {
-      ::close(fd);
-      return false;
-    }
-  } catch (const std::bad_alloc&) {
-    ::close(fd);
-    return false;
+    admission = events.on_accepted(*socket, peer_address(peer), config.tls.enabled());
+  } catch (const std::bad_alloc&) {  // refused, then
   }
+  switch (admission) {
+    case core::Admission::kRefused:
+      ::close(fd);
+      break;
+    case core::Admission::kServed:
+      give_to_lws(std::move(socket));
+      break;
+    case core::Admission::kProxyHeader:
+      Prelude::begin(std::move(socket));
+      break;
+  }
+}
+
+bool Loop::Impl::give_to_lws(std::unique_ptr<Socket> socket) noexcept {
   lws_adopt_desc_t description{};
   description.vh = vhost;
   description.type =
       static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
-  description.fd.sockfd = fd;
+  description.fd.sockfd = socket->descriptor();
   description.vh_prot_name = "wsbeat";
   description.opaque = socket.get();
   adopting = socket.get();

@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include <array>
+#include <memory>
 
 #include "net/loop.h"
 
@@ -23,7 +24,9 @@ struct Loop::Impl {
   void turn();
   void close_listener() noexcept;
   void accept_waiting(int most) noexcept;
-  bool adopt(int fd, const struct sockaddr_storage& peer) noexcept;
+  void admit(int fd, const struct sockaddr_storage& peer) noexcept;
+  // From here on lws has the socket; false: it has ended.
+  bool give_to_lws(std::unique_ptr<Socket> socket) noexcept;
   void pause_accepting(int error) noexcept;
   void watch_listener() noexcept;
 

@@ -15,6 +15,8 @@
 
 #include <openssl/ssl.h>
 
+#include "net/prelude.h"
+
 namespace wsb::net {
 
 namespace {
@@ -25,7 +27,7 @@ constexpr size_t kMaxDrainedBytes = 4 * 1024 * 1024;  // more than a socket's re
 }  // namespace
 
 int64_t Socket::write(const core::Span* spans, size_t count) {
-  if (ended_ || count == 0) return ended_ ? -1 : 0;
+  if (ended_ || count == 0 || prelude_ != nullptr) return ended_ ? -1 : 0;
   return ssl_ != nullptr ? write_tls(spans, count) : write_plain(spans, count);
 }
 
@@ -110,7 +112,7 @@ int64_t Socket::write_tls(const core::Span* spans, size_t count) noexcept {
 }
 
 void Socket::want_writable() {
-  if (!ended_) lws_callback_on_writable(wsi_);
+  if (!ended_ && wsi_ != nullptr) lws_callback_on_writable(wsi_);
 }
 
 void Socket::lift_queue_limit() {
@@ -119,7 +121,7 @@ void Socket::lift_queue_limit() {
 }
 
 void Socket::set_reading(bool reading) {
-  if (ended_ || reading == reading_) return;
+  if (ended_ || wsi_ == nullptr || reading == reading_) return;
   reading_ = reading;
   lws_rx_flow_control(wsi_, reading ? 1 : 0);
 }
@@ -135,13 +137,17 @@ void Socket::shutdown_write() {
 }
 
 void Socket::end(core::Ending ending) {
-  if (ended_ || wsi_ == nullptr) return;
+  if (ended_ || (wsi_ == nullptr && prelude_ == nullptr)) return;
   ending_ = ending != core::Ending::kBroken;
   if (ending == core::Ending::kReset) {
     const linger at_once{1, 0};
     (void)::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
-  lws_set_timeout(wsi_, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+  if (prelude_ != nullptr) {
+    prelude_->end();
+  } else {
+    lws_set_timeout(wsi_, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+  }
 }
 
 bool Socket::input_waiting() {

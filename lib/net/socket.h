@@ -8,6 +8,8 @@
 
 namespace wsb::net {
 
+class Prelude;
+
 class Socket final : public core::Transport {
  public:
   Socket(Loop::Impl& loop, int fd) noexcept : loop_(loop), fd_(fd) {}
@@ -21,7 +23,11 @@ class Socket final : public core::Transport {
   bool input_waiting() override;
   std::string client_subject() override;
 
+  Loop::Impl& loop() const noexcept { return loop_; }
+  int descriptor() const noexcept { return fd_; }
   void adopted(lws* wsi) noexcept { wsi_ = wsi; }
+  // Has it before lws has, and ends it; null: no longer.
+  void set_prelude(Prelude* prelude) noexcept { prelude_ = prelude; }
   void received(uint8_t* bytes, size_t n);
   void writable();
   // lws closed it: what the kernel still holds is read, then the end is reported.
@@ -37,6 +43,7 @@ class Socket final : public core::Transport {
 
   Loop::Impl& loop_;
   lws* wsi_ = nullptr;
+  Prelude* prelude_ = nullptr;
   ssl_st* ssl_ = nullptr;
   std::vector<uint8_t> blocked_;  // a TLS record that the socket did not take; must be repeated as it is
   int fd_;
