@@ -353,7 +353,7 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
     const std::lock_guard<std::mutex> lock(gate_);
     registry_.remove(session.id);
     try {
-      ++close_counts_[{info.cause, info.code}];
+      count_close(close_counts_, info.cause, info.code);
     } catch (const std::bad_alloc&) {  // a count less
     }
   }

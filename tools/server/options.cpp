@@ -265,9 +265,7 @@ Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
            --max-connections N (1000000): 503 beyond
            --max-connections-per-address N|off (off): 429 beyond
-           --trusted-proxy CIDR: believe its X-Forwarded-For; repeat for more
-           --proxy-protocol off|trusted|required (off): read PROXY headers of
-                       trusted proxies; required: end all other connections
+           --trusted-proxy CIDR (none)  --proxy-protocol off|trusted|required
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
            --idle-timeout-ms N|off (off): 1001 without messages for so long
            --stop-deadline-ms N (5000)  --stop-spread-ms N (0): SIGTERM, SIGINT
