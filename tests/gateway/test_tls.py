@@ -86,6 +86,15 @@ def test_haproxy_with_a_proxy_header(start_server, start_haproxy, certificate_fi
     assert [event["event"] for event in server.events if event["event"] == "refused"] == []
 
 
+def test_haproxy_through_a_unix_socket(start_server, start_haproxy, tmp_path):
+    path = tmp_path / "wsbeat.sock"
+    server = start_server("--unix", path, "--trusted-proxy", "unix", "--commands")
+    gateway = start_haproxy(unix=path)
+    with wsraw.connect(gateway.port, "/by-unix-socket", source="127.0.0.13") as client:
+        assert server.wait_event("open")["peer"] == "127.0.0.13"
+        assert client.command("hello") == "hello"
+
+
 def test_who_passes_the_gateway_by(start_server, certificate_files):
     """With "required" nobody connects around the proxy."""
     server = start_server("--trusted-proxy", "192.0.2.1", "--proxy-protocol", "required", *tls_flags(certificate_files, "app.example"))
