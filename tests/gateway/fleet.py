@@ -7,7 +7,7 @@ from gateways import free_ports
 from server import Server
 
 NAMES = ("instance-0", "instance-1", "instance-2")
-HEARTBEAT = ("--heartbeat-ms", "1000")
+HEARTBEAT = ("--heartbeat-ms", "1000", "--heartbeat-timeout-ms", "900")  # generous: threads of a busy machine answer
 
 
 class Fleet:

@@ -11,7 +11,7 @@ from wsraw import PING, ConnectionEnded
 
 IDLE_S = 30.0
 CUT_S = 3
-BEATING = ("--heartbeat-ms", "1000")
+BEATING = ("--heartbeat-ms", "1000", "--heartbeat-timeout-ms", "900")  # generous: a thread of a busy machine answers
 SILENT = ("--heartbeat-ms", "off")
 
 
