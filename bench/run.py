@@ -88,7 +88,7 @@ class Bench:
                 entry = self.record(workload, name, run_round, measure)
                 if "error" not in entry:
                     line.append(f"{name} {entry['messages'] / max(entry['server_cpu_seconds'], 1e-9) / 1000:,.1f}k")
-            self.say(f"  round {run_round + 1}, {workload.unit}s per server CPU second: " + ", ".join(line))
+            self.say(f"  round {run_round + 1}, {workload.units} per server CPU second: " + ", ".join(line))
         for name in names:
             self.record(workload, name, "calls", lambda name=name: self.count_calls(workload, name))
 

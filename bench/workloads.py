@@ -16,6 +16,10 @@ class Workload:
     servers: tuple = ()      # all of them if empty; "wsbeat/2": with two workers
     rounds: int = 0          # at most; 0: as asked for
 
+    @property
+    def units(self):
+        return self.unit.removesuffix("y") + "ies" if self.unit.endswith("y") else self.unit + "s"
+
 
 def echo(key, title, *load, **more):
     return Workload(key, title, "Echo", ("echo", *load), **more)
@@ -34,6 +38,7 @@ ALL = [
     Workload("deflate", "1 KiB of JSON, 64 connections, permessage-deflate", "TLS and compression", ("echo", "--size", "1024", "--deflate", "--text"),
              {"deflate": True}, needs="deflate"),
     Workload("handshakes", "plain", "Handshakes", ("handshakes",), unit="handshake"),
+    Workload("visits", "plain, with an echo of 64 B and a Close both ways", "Handshakes", ("visits",), unit="visit"),
     Workload("handshakes-tls", "TLS 1.3, no resumption", "Handshakes", ("handshakes", "--tls"), {"tls": True}, unit="handshake"),
     Workload("fanout-1000", "1 to 1,000, 128 B", "Fan-out", ("fanout", "--size", "128", "--connections", "1000"), {"broadcast": True}, unit="delivery"),
     Workload("fanout-8000", "1 to 8,000, 128 B", "Fan-out", ("fanout", "--size", "128", "--connections", "8000"), {"broadcast": True}, unit="delivery",

@@ -1,4 +1,5 @@
-// Handshakes a second: TCP, TLS if asked for, upgrade, and away. A reset frees the client's port at once.
+// Handshakes a second: TCP, TLS if asked for, upgrade, and away with a reset, which frees the client's port at once; or whole visits: one
+// message and its echo, then a Close that the server answers.
 #include "link.h"
 #include "stats.h"
 #include "workloads.h"
@@ -9,7 +10,11 @@ namespace {
 
 class Handshakes final : public Workload {
  public:
-  explicit Handshakes(const Options &options) : options_(options), window_(options.server_pid) {}
+  Handshakes(const Options &options, bool whole_visits)
+      : options_(options),
+        whole_visits_(whole_visits),
+        pattern_(make_pattern(options, options.size, 1)),
+        window_(options.server_pid) {}
 
   void run() {
     Engine engine(options_);
@@ -21,44 +26,61 @@ class Handshakes final : public Workload {
     run_for(engine, options_.warmup_s);
     window_.begin();
     run_for(engine, options_.seconds);
-    window_.print("handshakes");
+    window_.print(options_.workload.c_str());
   }
 
-  // Not closed here, since the link is in the middle of its reading.
   void on_open(Link &link) override {
-    window_.latency.record(now_ns() - link.sent_ns.front());
-    ++window_.messages;
-    opened_.push_back(&link);
+    if (whole_visits_) {
+      link.send_messages(pattern_, 1);
+    } else {
+      done(link);
+    }
   }
-  void on_messages(Link & /*link*/, uint32_t /*count*/) override {}
+  void on_messages(Link &link, uint32_t /*count*/) override { link.send_close(); }
+  void on_end(Link &link) override {
+    if (!whole_visits_) Workload::on_end(link);
+    done(link);
+  }
 
  private:
   void begin(Link &link) {
     link.connect();
-    link.sent_ns.push_back(now_ns());
+    link.began_ns = now_ns();
+  }
+
+  // Not begun anew here, since the link may be in the middle of its reading.
+  void done(Link &link) {
+    window_.latency.record(now_ns() - link.began_ns);
+    ++window_.messages;
+    done_.push_back(&link);
   }
 
   void run_for(Engine &engine, double seconds) {
     const uint64_t end = now_ns() + static_cast<uint64_t>(seconds * 1e9);
     while (now_ns() < end) {
       engine.turn(10);
-      for (Link *link : opened_) {
-        link->reset();
+      for (Link *link : done_) {
+        if (!link->idle()) link->reset();
         begin(*link);
       }
-      opened_.clear();
+      done_.clear();
     }
   }
 
   const Options &options_;
+  const bool whole_visits_;
+  const Pattern pattern_;
   Window window_;
-  std::vector<Link *> opened_;
+  std::vector<Link *> done_;
 };
 
 }  // namespace
 
 void run_handshakes(const Options &options) {
-  Handshakes(options).run();
+  Handshakes(options, false).run();
+}
+void run_visits(const Options &options) {
+  Handshakes(options, true).run();
 }
 
 }  // namespace load

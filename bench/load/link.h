@@ -83,6 +83,7 @@ class Link {
   uint64_t pings() const { return pings_; }
 
   std::deque<uint64_t> sent_ns;  // when each message in flight was due
+  uint64_t began_ns = 0;         // for the workload
 
  private:
   friend class Engine;

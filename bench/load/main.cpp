@@ -8,11 +8,9 @@ int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(const load::Options &);
-  } kWorkloads[] = {{"echo", load::run_echo},
-                    {"handshakes", load::run_handshakes},
-                    {"fanout", load::run_fanout},
-                    {"idle", load::run_idle},
-                    {"mixed", load::run_mixed}};
+  } kWorkloads[] = {{"echo", load::run_echo},     {"handshakes", load::run_handshakes},
+                    {"visits", load::run_visits}, {"fanout", load::run_fanout},
+                    {"idle", load::run_idle},     {"mixed", load::run_mixed}};
   for (const auto &workload : kWorkloads) {
     if (options.workload != workload.name) continue;
     workload.run(options);

@@ -19,6 +19,7 @@ void usage(FILE *out) {
       "workloads\n"
       "  echo          every message comes back; the next is sent then, or at --rate\n"
       "  handshakes    connects, upgrades and goes away with a reset, --connections at a time\n"
+      "  visits        the same with one message, its echo and a Close that is answered\n"
       "  fanout        one connection sends, all --connections others and itself get it; then the next\n"
       "  idle          answers pings until standard input ends; prints a line when all are open and one at the end\n"
       "  mixed         a day in small: steady talkers, visitors, bursts and slow readers\n"

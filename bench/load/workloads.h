@@ -7,6 +7,7 @@ namespace load {
 
 void run_echo(const Options &options);
 void run_handshakes(const Options &options);
+void run_visits(const Options &options);
 void run_fanout(const Options &options);
 void run_idle(const Options &options);
 void run_mixed(const Options &options);
