@@ -25,7 +25,7 @@ import certificates  # noqa: E402
 
 RESULTS = servers.ROOT / "build" / "bench" / "results.json"
 FULL = {"rounds": 3, "seconds": 0.8, "warmup": 0.25, "idle": 27, "mixed": 120, "mixed_peers": 12}
-QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 5, "mixed": 8, "mixed_peers": 4}
+QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 4}
 IDLE_SETTLE_S = 1.5
 LOAD_TIMEOUT_S = 300
 
