@@ -10,7 +10,6 @@ namespace {
 using wsb::capi::fail;
 using wsb::capi::guarded;
 using wsb::capi::told;
-using wsb::server::ApiError;
 using wsb::server::Command;
 using wsb::server::Worker;
 

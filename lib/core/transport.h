@@ -47,21 +47,19 @@ struct PeerAddress {
   uint16_t port = 0;
 };
 
-enum class Admission : uint8_t {
-  kRefused,  // closed at once
-  kServed,
-  kProxyHeader,  // a PROXY header comes first: on_proxy_header or on_bad_proxy_header follows, unless it ends before
-};
-
 // What a loop reports, on its thread.
 class TransportEvents {
  public:
-  // A socket was accepted.
-  virtual Admission on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
-  // The header was read; bytes follow. `client` is whom the proxy speaks for, without text if it tells none.
-  virtual void on_proxy_header(Transport& transport, PeerAddress client) = 0;
+  // Whether a connection from there begins with a PROXY header. If so, on_proxy_header or on_bad_proxy_header follows its acceptance, unless it ends
+  // before.
+  virtual bool wants_proxy_header(const PeerAddress& peer) const noexcept = 0;
+  // The header was read. From now on `next` is the connection's transport; the old one is gone. `client` is whom the proxy speaks for, without
+  // text if it tells none.
+  virtual void on_proxy_header(Transport& old, Transport& next, PeerAddress client) noexcept = 0;
   // Nothing follows but the end.
   virtual void on_bad_proxy_header(Transport& transport, const char* why) = 0;
+  // A socket was accepted. False refuses it: it is closed at once.
+  virtual bool on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
   virtual void on_bytes(Transport& transport, uint8_t* bytes, size_t n) = 0;
   virtual void on_writable(Transport& transport) = 0;
   // The last word on a transport; it is freed when this returns. `error` is an errno or 0 for an orderly end.

@@ -13,8 +13,9 @@
 #include "core/proxy.h"
 #include "net/errors.h"
 #include "net/loop_impl.h"
+#include "net/plain_socket.h"
 #include "net/prelude.h"
-#include "net/socket.h"
+#include "net/tls_socket.h"
 #include "wsbeat/wsbeat.h"
 
 namespace wsb::net {
@@ -77,7 +78,7 @@ void Loop::Impl::accept_waiting(int most) noexcept {
     const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       accept_failing = false;
-      admit(fd, peer);
+      adopt(fd, peer);
       continue;
     }
     switch (errno) {
@@ -96,44 +97,55 @@ void Loop::Impl::accept_waiting(int most) noexcept {
   }
 }
 
-void Loop::Impl::admit(int fd, const sockaddr_storage& peer) noexcept {
-  std::unique_ptr<Socket> socket;
-  core::Admission admission = core::Admission::kRefused;
+void Loop::Impl::adopt(int fd, const sockaddr_storage& address) noexcept {
   try {
-    socket = std::make_unique<Socket>(*this, fd);
-    admission = events.on_accepted(*socket, peer_address(peer), config.tls.enabled());
-  } catch (const std::bad_alloc&) {  // refused, then
-  }
-  switch (admission) {
-    case core::Admission::kRefused:
-      ::close(fd);
-      break;
-    case core::Admission::kServed:
-      give_to_lws(std::move(socket));
-      break;
-    case core::Admission::kProxyHeader:
-      Prelude::begin(std::move(socket));
-      break;
+    core::PeerAddress peer = peer_address(address);
+    if (events.wants_proxy_header(peer)) {
+      Prelude::begin(*this, fd, std::move(peer));
+    } else if (config.tls.enabled()) {
+      auto socket = std::make_unique<TlsSocket>(*this, fd);
+      if (events.on_accepted(*socket, std::move(peer), true)) {
+        serve(std::move(socket));
+      } else {
+        ::close(fd);
+      }
+    } else {
+      auto socket = std::make_unique<PlainSocket>(*this, fd);
+      if (events.on_accepted(*socket, std::move(peer), false)) {
+        serve(std::move(socket));
+      } else {
+        ::close(fd);
+      }
+    }
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
   }
 }
 
-bool Loop::Impl::give_to_lws(std::unique_ptr<Socket> socket) noexcept {
+void Loop::Impl::serve(std::unique_ptr<PlainSocket> socket) noexcept {
+  if (socket->watch()) {
+    (void)socket.release();  // until its end
+    return;
+  }
+  socket->closed();
+  ::close(socket->descriptor());
+}
+
+void Loop::Impl::serve(std::unique_ptr<TlsSocket> socket) noexcept {
   lws_adopt_desc_t description{};
   description.vh = vhost;
-  description.type =
-      static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
+  description.type = static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL);
   description.fd.sockfd = socket->descriptor();
   description.vh_prot_name = "wsbeat";
   description.opaque = socket.get();
   adopting = socket.get();
-  lws* wsi = lws_adopt_descriptor_vhost_via_info(&description);  // closes fd when it fails
+  lws* wsi = lws_adopt_descriptor_vhost_via_info(&description);  // closes the descriptor when it fails
   adopting = nullptr;
   if (wsi != nullptr) {
     socket.release()->adopted(wsi);  // until RAW_CLOSE
-    return true;
+    return;
   }
   socket->closed();
-  return false;
 }
 
 void Loop::listen(int fd) {

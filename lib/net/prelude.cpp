@@ -9,52 +9,66 @@
 #include <utility>
 
 #include "core/proxy_header.h"
-#include "net/socket.h"
+#include "net/plain_socket.h"
+#include "net/tls_socket.h"
 
 namespace wsb::net {
 
-void Prelude::begin(std::unique_ptr<Socket> socket) noexcept {
-  const int fd = socket->descriptor();
-  auto* prelude = new (std::nothrow) Prelude(socket->loop());
-  if (prelude == nullptr || uv_poll_init(&prelude->loop_.loop, &prelude->poll_, fd) != 0) {
+void Prelude::begin(Loop::Impl& loop, int fd, core::PeerAddress peer) {
+  auto* prelude = new Prelude(loop, fd);
+  if (uv_poll_init(&loop.loop, &prelude->poll_, fd) != 0) {
     delete prelude;
-    ::close(fd);
-    socket->closed();
-    return;
+    throw std::bad_alloc();  // or its like: the kernel cannot watch one more
   }
-  socket->set_prelude(prelude);
-  prelude->socket_ = std::move(socket);
   prelude->poll_.data = prelude;
-  uv_poll_start(&prelude->poll_, UV_READABLE, [](uv_poll_t* handle, int status, int /*events*/) {
+  bool accepted = false;
+  try {
+    accepted = loop.events.on_accepted(*prelude, std::move(peer), loop.config.tls.enabled());
+  } catch (const std::bad_alloc&) {  // not accepted, then
+  }
+  if (accepted) {
+    prelude->watch();
+  } else {
+    prelude->leave();
+    ::close(fd);
+  }
+}
+
+void Prelude::watch() noexcept {
+  uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int status, int /*events*/) {
     auto* self = static_cast<Prelude*>(handle->data);
     try {
       if (status == 0) return self->readable();
     } catch (const std::bad_alloc&) {  // ends it, as an error does
     }
-    self->end();
+    self->finish();
   });
 }
 
-void Prelude::end() noexcept {
-  const std::unique_ptr<Socket> socket = leave();
-  ::close(socket->descriptor());
-  socket->closed();
+void Prelude::end(core::Ending ending) {
+  const linger at_once{1, 0};
+  if (ending == core::Ending::kReset) (void)::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  finish();
 }
 
-std::unique_ptr<Socket> Prelude::leave() noexcept {
+void Prelude::finish() noexcept {
+  leave();
+  ::close(fd_);
+  loop_.events.on_ended(*this);
+}
+
+void Prelude::leave() noexcept {
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_),
            [](uv_handle_t* handle) { delete static_cast<Prelude*>(handle->data); });
-  socket_->set_prelude(nullptr);
-  return std::move(socket_);
 }
 
 void Prelude::readable() {
   char bytes[core::kMostProxyHeaderBytes];
-  const ssize_t n = ::recv(socket_->descriptor(), bytes, sizeof bytes - seen_.size(), MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t n = ::recv(fd_, bytes, sizeof bytes - seen_.size(), MSG_PEEK | MSG_DONTWAIT);
   if (n > 0) return take({bytes, static_cast<size_t>(n)});
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n == 0 && !seen_.empty()) return fail("PROXY header cut off");
-  end();  // also of a proxy that only looked whether someone listens
+  finish();  // also of a proxy that only looked whether someone listens
 }
 
 void Prelude::take(std::string_view waiting) {
@@ -75,20 +89,28 @@ void Prelude::take(std::string_view waiting) {
   core::PeerAddress client;
   if (header.source) client = {core::format_ip(*header.source), header.source_port};
   consume(header.bytes - before);
-  Loop::Impl& loop = loop_;
-  std::unique_ptr<Socket> socket = leave();
-  loop.events.on_proxy_header(*socket, std::move(client));
-  loop.give_to_lws(std::move(socket));
+  if (loop_.config.tls.enabled()) {
+    hand_on(std::make_unique<TlsSocket>(loop_, fd_), std::move(client));
+  } else {
+    hand_on(std::make_unique<PlainSocket>(loop_, fd_), std::move(client));
+  }
+}
+
+template <typename Next>
+void Prelude::hand_on(std::unique_ptr<Next> next, core::PeerAddress client) noexcept {
+  leave();  // a descriptor has one watcher at a time
+  loop_.events.on_proxy_header(*this, *next, std::move(client));
+  loop_.serve(std::move(next));
 }
 
 void Prelude::consume(size_t n) noexcept {
   char bytes[core::kMostProxyHeaderBytes];
-  (void)::recv(socket_->descriptor(), bytes, n, MSG_DONTWAIT);
+  (void)::recv(fd_, bytes, n, MSG_DONTWAIT);
 }
 
 void Prelude::fail(const char* why) {
   uv_poll_stop(&poll_);
-  loop_.events.on_bad_proxy_header(*socket_, why);
+  loop_.events.on_bad_proxy_header(*this, why);
 }
 
 }  // namespace wsb::net

@@ -1,4 +1,4 @@
-// A connection before its first own byte: the PROXY header is read off the socket here, before lws has it and before TLS.
+// A connection before its first own byte: the transport while the PROXY header is read off the socket, before TLS and before anybody else reads it.
 #pragma once
 
 #include <memory>
@@ -9,25 +9,38 @@
 
 namespace wsb::net {
 
-// Has the socket until that is handed on or ends; frees itself when libuv has let go of the handle.
-class Prelude {
+// Frees itself when its socket has ended or was handed on, and libuv has let go of the handle.
+class Prelude final : public core::Transport {
  public:
-  static void begin(std::unique_ptr<Socket> socket) noexcept;
-  // The socket is closed, its end is reported, and it is gone.
-  void end() noexcept;
+  // Reports the connection as accepted. Takes the descriptor. Throws std::bad_alloc without having taken it.
+  static void begin(Loop::Impl& loop, int fd, core::PeerAddress peer);
+
+  // Nothing is said before the header has come.
+  int64_t write(const core::Span* /*spans*/, size_t /*count*/) override { return 0; }
+  void want_writable() override {}
+  void set_reading(bool /*reading*/) override {}
+  void shutdown_write() override {}
+  void end(core::Ending ending) override;
+  bool input_waiting() override { return false; }
+  std::string client_subject() override { return {}; }
 
  private:
-  explicit Prelude(Loop::Impl& loop) noexcept : loop_(loop) {}
+  Prelude(Loop::Impl& loop, int fd) noexcept : loop_(loop), fd_(fd) {}
+  ~Prelude() override = default;
 
+  void watch() noexcept;
   void readable();
   void take(std::string_view waiting);
   void consume(size_t n) noexcept;
   void fail(const char* why);
-  std::unique_ptr<Socket> leave() noexcept;
+  template <typename Next>
+  void hand_on(std::unique_ptr<Next> next, core::PeerAddress client) noexcept;
+  void finish() noexcept;
+  void leave() noexcept;
 
   Loop::Impl& loop_;
   uv_poll_t poll_{};
-  std::unique_ptr<Socket> socket_;
+  int fd_;
   std::string seen_;  // of a header that comes in pieces
 };
 

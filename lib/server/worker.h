@@ -118,8 +118,9 @@ class Worker final : public core::TransportEvents {
   StopCounts stop_counts() const noexcept { return stop_counts_; }
 
  private:
-  core::Admission on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) override;
-  void on_proxy_header(core::Transport& transport, core::PeerAddress client) override;
+  bool wants_proxy_header(const core::PeerAddress& peer) const noexcept override;
+  bool on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) override;
+  void on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept override;
   void on_bad_proxy_header(core::Transport& transport, const char* why) override;
   void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
   void on_writable(core::Transport& transport) override;

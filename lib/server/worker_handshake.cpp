@@ -69,8 +69,10 @@ void Worker::take_head(Session& session, uint8_t* bytes, size_t n) {
   }
 }
 
-void Worker::on_proxy_header(core::Transport& transport, core::PeerAddress client) {
-  auto& session = *static_cast<Session*>(transport.owner);
+void Worker::on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept {
+  auto& session = *static_cast<Session*>(old.owner);
+  next.owner = &session;
+  session.transport = &next;
   session.head->awaits_proxy_header = false;
   if (client.text.empty()) return;  // the proxy's own connection
   session.peer_port = client.port;
