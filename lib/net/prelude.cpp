@@ -97,7 +97,7 @@ void Prelude::take(std::string_view waiting) {
 }
 
 template <typename Next>
-void Prelude::hand_on(std::unique_ptr<Next> next, core::PeerAddress client) noexcept {
+void Prelude::hand_on(std::unique_ptr<Next> next, core::PeerAddress&& client) noexcept {
   leave();  // a descriptor has one watcher at a time
   loop_.events.on_proxy_header(*this, *next, std::move(client));
   loop_.serve(std::move(next));

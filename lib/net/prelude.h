@@ -34,7 +34,7 @@ class Prelude final : public core::Transport {
   void consume(size_t n) noexcept;
   void fail(const char* why);
   template <typename Next>
-  void hand_on(std::unique_ptr<Next> next, core::PeerAddress client) noexcept;
+  void hand_on(std::unique_ptr<Next> next, core::PeerAddress&& client) noexcept;
   void finish() noexcept;
   void leave() noexcept;
 
