@@ -6,6 +6,7 @@
 
 #include "core/counter.h"
 #include "core/time.h"
+#include "core/transport.h"
 
 namespace wsb::core {
 
@@ -38,15 +39,22 @@ class Heartbeat {
   void resume(TimeUs now) noexcept;
 
   // What to do now. `stalled_us` is the worker's running total of time during which this process stood still: deadlines move by what was added since the
-  // ping left. `input_waiting` tells whether bytes of the peer lie unread in the kernel: then the verdict waits for them (called only before a death).
+  // ping left. `unread` tells what of the peer's bytes was not delivered (called only before a death): the verdict waits for what lies in the kernel, and a
+  // part of something larger is a sign of life by itself.
   // kSendPing: the caller queues a ping with payload() and reports ping_left when it has gone.
-  template <typename InputWaiting>
-  Verdict check(TimeUs now, TimeUs stalled_us, InputWaiting&& input_waiting) noexcept {
+  template <typename LookForUnread>
+  Verdict check(TimeUs now, TimeUs stalled_us, LookForUnread&& unread) noexcept {
     if (!enabled()) return Verdict::kNothing;
     if (is_overdue(now, stalled_us)) {
-      if (!input_waiting() || (settings_.pong_only && grace_used_)) return Verdict::kDead;
-      grace_used_ = true;
-      deadline_ = now + kGraceUs;
+      const Unread found = unread();
+      if (found == Unread::kPart && !settings_.pong_only) {
+        heard();
+        (void)is_overdue(now, stalled_us);  // answered now
+      } else {
+        if (found == Unread::kNothing || (settings_.pong_only && grace_used_)) return Verdict::kDead;
+        grace_used_ = true;
+        deadline_ = now + kGraceUs;
+      }
     }
     return ping_falls_due(now) ? Verdict::kSendPing : Verdict::kNothing;
   }

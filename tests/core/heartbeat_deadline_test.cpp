@@ -94,20 +94,39 @@ TEST_F(HeartbeatTest, ItAsksToBeCheckedOnlyForWhatMayHappen) {
 TEST_F(HeartbeatTest, TheVerdictWaitsForInputThatLiesUnread) {
   start();
   beat();
-  input_waiting = true;
+  unread = Unread::kBytes;
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(check_at(heartbeat.next_due()), Verdict::kNothing);
     EXPECT_EQ(heartbeat.next_due(), now + kGrace);
   }
   heartbeat.heard();
-  input_waiting = false;
+  unread = Unread::kNothing;
   EXPECT_EQ(check_after(kGrace), Verdict::kNothing);
+}
+
+TEST_F(HeartbeatTest, APartOfSomethingLargerProvesLifeOnce) {
+  start();
+  beat();
+  unread = Unread::kPart;
+  EXPECT_EQ(check_at(heartbeat.next_due()), Verdict::kNothing);
+  EXPECT_FALSE(heartbeat.waiting());
+  unread = Unread::kNothing;
+  beat();
+  EXPECT_EQ(check_after(kTimeout), Verdict::kDead) << "what came before this ping proves nothing";
+}
+
+TEST_F(HeartbeatTest, WithLivenessPongAPartIsWaitedForOnce) {
+  start(true);
+  beat();
+  unread = Unread::kPart;
+  EXPECT_EQ(check_after(kTimeout), Verdict::kNothing);
+  EXPECT_EQ(check_after(kGrace), Verdict::kDead);
 }
 
 TEST_F(HeartbeatTest, WithLivenessPongItWaitsOnce) {
   start(true);
   beat();
-  input_waiting = true;
+  unread = Unread::kBytes;
   EXPECT_EQ(check_at(kStart + kInterval + kTimeout), Verdict::kNothing);
   heartbeat.heard();  // it was no pong
   EXPECT_EQ(check_after(kGrace - 1), Verdict::kNothing);
@@ -116,7 +135,7 @@ TEST_F(HeartbeatTest, WithLivenessPongItWaitsOnce) {
 
 TEST_F(HeartbeatTest, WithLivenessPongEachPingIsGrantedTheWait) {
   start(true);
-  input_waiting = true;
+  unread = Unread::kBytes;
   for (int beats = 0; beats < 3; ++beats) {
     beat();
     EXPECT_EQ(check_after(kTimeout), Verdict::kNothing);
