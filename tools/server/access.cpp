@@ -50,8 +50,8 @@ bool names_this_machine(std::string_view host) {
 // Every header by which proxies tell that they are one.
 bool was_passed_on(const wsb_request *request) {
   static constexpr std::string_view starts[] = {"x-forwarded", "x-original-", "x-envoy-", "cf-"};
-  static constexpr std::string_view names[] = {"forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip",
-                                               "true-client-ip"};
+  static constexpr std::string_view names[] = {"forwarded",           "via",           "x-real-ip", "x-client-ip",
+                                               "x-cluster-client-ip", "true-client-ip"};
   const char *name = nullptr;
   const char *value = nullptr;
   for (size_t at = 0; wsb_request_header_at(request, at, &name, &value) != 0; ++at) {
@@ -76,7 +76,8 @@ bool comes_from_this_machine(const wsb_request *request) {
   if (was_passed_on(request)) return false;
   const std::string_view peer = text_of(wsb_request_peer(request));
   if (peer == "unix") return true;
-  return is_loopback_address(peer) && names_this_machine(host_without_port(text_of(wsb_request_header(request, "Host"))));
+  return is_loopback_address(peer) &&
+         names_this_machine(host_without_port(text_of(wsb_request_header(request, "Host"))));
 }
 
 bool has_no_foreign_origin(const wsb_request *request) {

@@ -142,10 +142,11 @@ App::App(Options parsed)
       takes_orders(options.commands || options.config.auth_timeout_ms != 0),
       max_queue_bytes(options.library_config().max_queue_bytes),
       log(STDERR_FILENO, dropped_log_line, [](const std::string &) {}),
-      events(options.events, [this](const std::string &why) {
-        // Even with --quiet: who asked for events must learn that they end.
-        log.write("wsbeat-server: cannot write events to stdout: " + why + "; going on without");
-      }),
+      events(options.events,
+             [this](const std::string &why) {
+               // Even with --quiet: who asked for events must learn that they end.
+               log.write("wsbeat-server: cannot write events to stdout: " + why + "; going on without");
+             }),
       dashboard(*this) {}
 
 void App::say(const std::string &text) {

@@ -24,10 +24,12 @@ char watcher_mark;
 char operator_mark;
 
 constexpr std::string_view kNotHere =
-    "The dashboard is for a browser on this machine, at http://127.0.0.1 or http://localhost, with no proxy between; from elsewhere it "
+    "The dashboard is for a browser on this machine, at http://127.0.0.1 or http://localhost, with no proxy between; "
+    "from elsewhere it "
     "needs --dashboard-token.\n";
 constexpr std::string_view kOff =
-    "The dashboard is off: this server listens not only on loopback, or trusts a proxy. Start it with --dashboard-token.\n";
+    "The dashboard is off: this server listens not only on loopback, or trusts a proxy. Start it with "
+    "--dashboard-token.\n";
 
 void refuse(wsb_request *request, DashboardAccess access) {
   if (access == DashboardAccess::kOff) return respond_text(request, 403, kOff);
@@ -76,11 +78,13 @@ void Dashboard::add(const Peer &peer) {
   const std::lock_guard<std::mutex> lock(mutex_);
   ++traffic_.opened;
   if (finishing_) return;
-  if (watchers_.size() >= kMaxWatchers) {
+  const auto served = std::count_if(watchers_.begin(), watchers_.end(), [](const Watcher &one) { return one.served; });
+  const bool serve = static_cast<size_t>(served) < kMaxWatchers;
+  watchers_.push_back({peer.conn, Order::kAttention, 0, serve});
+  if (!serve) {
     wsb_close(app_.server, peer.conn, WSB_CLOSE_TRY_AGAIN_LATER, full.data(), full.size());
     return;
   }
-  watchers_.push_back({peer.conn, Order::kAttention, 0});
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   changed_.notify_one();
 }
@@ -153,7 +157,7 @@ void Dashboard::send_updates(std::vector<Watcher> &watchers, const WatcherTraffi
   const Survey survey(app_.server, app_.max_queue_bytes, std::move(conns), past);
   const auto uptime = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
   for (Watcher &watcher : watchers) {
-    if (wsb_buffered_amount(app_.server, watcher.conn) != 0) continue;
+    if (!watcher.served || wsb_buffered_amount(app_.server, watcher.conn) != 0) continue;
     uint64_t seen = watcher.ends_seen;
     const std::string text = survey.update({static_cast<uint64_t>(uptime), app_.stopping, watcher.order}, ends_, seen);
     const int result = wsb_send(app_.server, watcher.conn, WSB_TEXT, text.data(), text.size());
@@ -208,7 +212,8 @@ void Dashboard::close_connection(const Peer &peer, std::string_view rest) {
     app_.say("dashboard: closing " + name + " with " + std::to_string(*code));
     reply(peer, "note", "closing " + name + " with " + std::to_string(*code));
   } else {
-    reply(peer, "error", name + ": " + (result == WSB_E_INVALID ? wsb_last_error() : "not there any more, or closing already"));
+    reply(peer, "error",
+          name + ": " + (result == WSB_E_INVALID ? wsb_last_error() : "not there any more, or closing already"));
   }
 }
 

@@ -60,6 +60,7 @@ class Dashboard {
     wsb_conn conn;
     Order order;
     uint64_t ends_seen;
+    bool served;  // false: one too many, being closed
   };
 
   void run();

@@ -11,8 +11,8 @@ namespace tool {
 namespace {
 
 constexpr std::pair<const char *, Order> kOrders[] = {
-    {"attention", Order::kAttention}, {"newest", Order::kNewest}, {"oldest", Order::kOldest},
-    {"round-trip", Order::kRoundTrip}, {"queue", Order::kQueue},  {"silent", Order::kSilent},
+    {"attention", Order::kAttention},  {"newest", Order::kNewest}, {"oldest", Order::kOldest},
+    {"round-trip", Order::kRoundTrip}, {"queue", Order::kQueue},   {"silent", Order::kSilent},
 };
 
 uint64_t less(uint64_t all, uint64_t some) {

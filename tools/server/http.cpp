@@ -61,7 +61,8 @@ int list_connection(wsb_conn conn, void *user) {
 void answer_connections(App &app, wsb_request *request) {
   if (!request_has_token(app.options, request)) return respond_unauthorized(request, Challenge::kBearer);
   if (!app.options.has_token && !comes_from_this_machine(request)) {
-    return respond_text(request, 403, "for this machine only (at http://127.0.0.1 or http://localhost), unless there is a --token\n");
+    return respond_text(request, 403,
+                        "for this machine only (at http://127.0.0.1 or http://localhost), unless there is a --token\n");
   }
   wsb_metrics metrics;
   wsb_metrics_init(&metrics);
@@ -82,11 +83,8 @@ void answer_icon(App &, wsb_request *request) {
 }
 
 constexpr Resource kResources[] = {
-    {"/healthz", answer_health},
-    {"/metrics", answer_metrics},
-    {"/api/connections", answer_connections},
-    {kDashboardPath, answer_dashboard},
-    {"/favicon.ico", answer_icon},
+    {"/healthz", answer_health},        {"/metrics", answer_metrics},  {"/api/connections", answer_connections},
+    {kDashboardPath, answer_dashboard}, {"/favicon.ico", answer_icon},
 };
 
 const PageFile *find_page_file(std::string_view path) {
@@ -98,9 +96,10 @@ const PageFile *find_page_file(std::string_view path) {
 
 // Scripts and styles come from this server alone and are never in the markup; the page talks to this server alone.
 void answer_page(wsb_request *request, const PageFile &file) {
-  wsb_request_add_header(request, "Content-Security-Policy",
-                         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
-                         "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'");
+  wsb_request_add_header(
+      request, "Content-Security-Policy",
+      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+      "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'");
   wsb_request_add_header(request, "Referrer-Policy", "no-referrer");
   respond(request, 200, file.type, file.bytes);
 }

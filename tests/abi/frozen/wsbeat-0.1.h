@@ -271,8 +271,8 @@ typedef struct wsb_config {
                                 * star for any run of characters; "*" alone allows every origin */
   const char *trusted_proxies; /* addresses or CIDR blocks, or "unix", whose X-Forwarded-For is believed */
 
-  /* permessage-deflate (RFC 7692). About 9 KiB (inflate 32 KiB window: 44 KiB, deflate: 268 KiB) per connection that
-   * negotiated it and uses it, see docs/flow-control.md; contexts are made on first use. */
+  /* permessage-deflate (RFC 7692). Memory per connection that uses it, by default: 262 KiB once it was sent a compressed message, 39 KiB
+   * once it has sent one; with 9 window bits and memLevel 1 about 9 KiB each way: docs/flow-control.md has the table. */
   uint32_t deflate;                            /* 0: off (default), 1: accepted when offered */
   uint32_t deflate_server_max_window_bits;     /* default 15, 9..15: our window */
   uint32_t deflate_client_max_window_bits;     /* default 15, 9..15: asked of clients that allow it */
@@ -620,7 +620,7 @@ typedef struct wsb_conn_info {
   uint64_t bytes_in;          /* on the wire (before TLS), the handshake excluded */
   uint64_t bytes_out;
   uint64_t messages_in;
-  uint64_t messages_out; /* queued by the application and not refused or dropped */
+  uint64_t messages_out; /* accepted from the application */
   uint64_t buffered_bytes;
   uint64_t pings_sent; /* heartbeat */
   uint64_t pongs_received;
@@ -628,6 +628,8 @@ typedef struct wsb_conn_info {
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
   uint32_t reserved;
+  uint64_t heartbeat_due_us; /* until the answer is due while one is awaited, else until the next ping; 0: now, off, or a deadline
+                              * that does not run because reading is paused */
 } wsb_conn_info;
 
 static inline void wsb_conn_info_init(wsb_conn_info *info) {
@@ -715,7 +717,7 @@ typedef struct wsb_metrics {
   uint64_t queue_refused;    /* sends that returned WSB_E_FULL */
   uint64_t messages_dropped; /* policy drop oldest, and messages still queued when their connection ended */
   uint64_t writes;           /* system calls that wrote */
-  uint64_t loop_turns;       /* turns of the workers' loops */
+  uint64_t loop_turns;       /* turns of the workers' loops in which a connection had something to do */
   uint64_t loop_lag_us;      /* the largest lateness of a timer tick within the last 10 seconds */
   uint64_t closed_by_cause[16]; /* indexed by WSB_CAUSE_* */
 } wsb_metrics;

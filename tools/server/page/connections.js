@@ -4,7 +4,7 @@ import {$, age, bytes, count, duration, element, foreign, setText} from './forma
 
 const keptRoundTrips = 40;
 const keptHistories = 2000;
-const seldomPingedMs = 1000;  // with longer intervals a ping in flight is worth a word
+const countedMs = 1000;  // shorter times are over before the next update
 const nearlyFull = 0.5;
 
 class Row {
@@ -78,8 +78,8 @@ class Row {
       return this.dueBar.set(0, '');
     }
     const whole = waiting ? connection.heartbeat_timeout_ms : interval;
-    const inWords = whole < seldomPingedMs ? `every ${interval} ms` : `in ${age(dueMs * 1000 + 999999)}`;
-    setText(this.due, waiting ? connection.paused ? 'answer, not running' : `answer ${inWords}` : `ping ${inWords}`);
+    const within = whole < countedMs ? `within ${whole} ms` : `in ${age(dueMs * 1000 + 999999)}`;
+    setText(this.due, waiting ? connection.paused ? 'answer, not while paused' : `answer ${within}` : `ping ${within}`);
     const gone = 1 - dueMs / whole;
     this.dueBar.set(gone, !waiting ? 'calm' : gone > 0.5 ? 'bad' : 'warn');
   }

@@ -55,10 +55,18 @@ function updateTiles(update) {
   last = update;
 }
 
+// Not before it is known whether the token is right: who typed it stays where they are.
+function hideAccess() {
+  const hadFocus = $('access').contains(document.activeElement);
+  $('access').hidden = true;
+  if (hadFocus) $('connections').focus();
+}
+
 feed.addEventListener('state', ({detail: {name, text}}) => {
   $('feed').className = name;
   setText($('feed-text'), name === 'refused' ? 'not shown' : text);
-  $('access').hidden = name !== 'locked';
+  if (name === 'locked') $('access').hidden = false;
+  if (['live', 'refused'].includes(name)) hideAccess();
   if (name === 'locked') setText($('access-note'), feed.token ? 'That is not the token.' : 'The dashboard of this server needs its token.');
   $('refused').hidden = name !== 'refused';
   if (name === 'refused') setText($('refused'), text);
