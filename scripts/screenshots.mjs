@@ -50,7 +50,19 @@ async function endSome(port) {
   (await Client.connect(port, {path: '/chat/lobby', subprotocol: 'v2.0'})).close(4001, 'signed in elsewhere');
 }
 
-async function shoot(browser, url, name, options, clip) {
+async function tryConsole(page) {
+  await page.fill('#protocols', 'v2.0');
+  await page.click('#connect-button');
+  for (const text of ['hello', 'is anybody there?']) {
+    await page.fill('#text', text);
+    await page.click('#send-button');
+    await page.locator('#console-log .received', {hasText: text}).waitFor();
+  }
+  await page.waitForFunction(() => document.querySelectorAll('#rows tr').length >= 8);
+}
+
+// A page over which time may pass until save().
+async function shoot(browser, url, name, options, useConsole = false) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   await page.goto(url);
@@ -59,14 +71,13 @@ async function shoot(browser, url, name, options, clip) {
   await page.waitForFunction(() => document.querySelectorAll('#rows tr').length >= 7);
   return {
     async save() {
-      await page.fill('#text', 'hello');
+      if (useConsole) await tryConsole(page);
       await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
       const path = `${folder}${name}.png`;
-      await page.screenshot({path, ...clip});
+      await page.screenshot({path, fullPage: useConsole});
       console.log(`${name}.png ${Math.round(statSync(path).size / 1024)} KiB`);
       await context.close();
     },
-    page,
   };
 }
 
@@ -77,9 +88,9 @@ const {timers, clients} = await populate(server.port);
 await endSome(server.port);
 const browser = await launch();
 const views = [
-  await shoot(browser, server.url, 'dashboard-light', {viewport: {width: 1280, height: 900}, colorScheme: 'light'}),
-  await shoot(browser, server.url, 'dashboard-dark', {viewport: {width: 1280, height: 900}, colorScheme: 'dark'}),
-  await shoot(browser, server.url, 'dashboard-phone', {viewport: {width: 390, height: 844}, deviceScaleFactor: 1.5, isMobile: true}),
+  await shoot(browser, server.url, 'dashboard-light', {viewport: {width: 1280, height: 1090}, colorScheme: 'light'}),
+  await shoot(browser, server.url, 'dashboard-dark', {viewport: {width: 1280, height: 900}, colorScheme: 'dark'}, true),
+  await shoot(browser, server.url, 'dashboard-phone', {viewport: {width: 390, height: 1180}, deviceScaleFactor: 1.5, isMobile: true}),
 ];
 await new Promise(resolve => setTimeout(resolve, watchMs));
 for (const view of views) await view.save();
