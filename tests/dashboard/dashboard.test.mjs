@@ -1,5 +1,9 @@
 // The dashboard in real Chromium: what an operator sees and does, with mouse out of reach, on a phone, in the dark, under attack.
 import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {mkdtemp, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import {after, before, test} from 'node:test';
 
 import {Client, launch, Server} from './support.mjs';
@@ -258,8 +262,24 @@ test('it comes back after the server did', limit, async t => {
   const second = await Server.start('--port', String(server.port));
   t.after(() => second.stop());
   await shows(page.locator('#feed-text'), 'live');
+  await shows(page.locator('#ends-log li').first(), 'the server was started anew');
   await Client.connect(second.port, {path: '/again'});
   await row(page, '/again').waitFor();
+});
+
+test('over TLS, with compression', limit, async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'wsbeat-dashboard-'));
+  t.after(() => rm(folder, {recursive: true}));
+  const [certificate, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', certificate,
+    '-days', '2', '-subj', '/CN=127.0.0.1'], {stdio: 'ignore'});
+  const server = await serve(t, '--tls-cert', certificate, '--tls-key', key, '--deflate', '--mode', 'sink');
+  server.url = server.url.replace('http:', 'https:');
+  const page = await visit(t, server, {ignoreHTTPSErrors: true});
+  await shows(page.locator('#feed-text'), 'live');
+  await page.click('#connect-button');
+  await shows(page.locator('#console-log li'), 'permessage-deflate');
+  await shows(row(page, '/').locator('.small'), 'TLS · deflate');
 });
 
 test('out of sight it does not watch', limit, async t => {

@@ -47,7 +47,8 @@ bool may_watch(DashboardAccess access) {
 
 }  // namespace
 
-Dashboard::Dashboard(App &app) : app_(app), enabled_(has_dashboard(app.options)), began_(Clock::now()) {}
+Dashboard::Dashboard(App &app)
+    : app_(app), enabled_(has_dashboard(app.options)), began_(Clock::now()), began_ms_(now_ms()) {}
 
 void Dashboard::judge(wsb_request *request) {
   const DashboardAccess access = judge_dashboard(app_.options, request);
@@ -159,7 +160,8 @@ void Dashboard::send_updates(std::vector<Watcher> &watchers, const WatcherTraffi
   for (Watcher &watcher : watchers) {
     if (!watcher.served || wsb_buffered_amount(app_.server, watcher.conn) != 0) continue;
     uint64_t seen = watcher.ends_seen;
-    const std::string text = survey.update({static_cast<uint64_t>(uptime), app_.stopping, watcher.order}, ends_, seen);
+    const Survey::Frame frame = {began_ms_, static_cast<uint64_t>(uptime), app_.stopping, watcher.order};
+    const std::string text = survey.update(frame, ends_, seen);
     const int result = wsb_send(app_.server, watcher.conn, WSB_TEXT, text.data(), text.size());
     if (result == WSB_OK) watcher.ends_seen = seen;
     if (result == WSB_E_TOO_BIG) {

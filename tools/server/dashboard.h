@@ -72,6 +72,7 @@ class Dashboard {
   App &app_;
   const bool enabled_;
   const Clock::time_point began_;
+  const uint64_t began_ms_;  // since 1970
   EndLog ends_;
   std::mutex mutex_;
   std::condition_variable changed_;

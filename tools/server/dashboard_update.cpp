@@ -177,6 +177,7 @@ std::string Survey::update(const Frame &frame, EndLog &log, uint64_t &ends_seen)
   std::string out;
   JsonObject(out)
       .text("type", "update")
+      .number("started_ms", frame.started_ms)
       .number("uptime_ms", frame.uptime_ms)
       .boolean("stopping", frame.stopping)
       .text("order", order_name(frame.order))

@@ -41,6 +41,7 @@ class Survey {
   Survey(wsb_server *server, uint64_t max_queue_bytes, std::vector<wsb_conn> watchers, WatcherTraffic past);
 
   struct Frame {
+    uint64_t started_ms;  // since 1970
     uint64_t uptime_ms;
     bool stopping;
     Order order;

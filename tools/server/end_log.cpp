@@ -17,12 +17,12 @@ std::string shortened(std::string_view text) {
   return std::string(text.substr(0, length)) + "\xE2\x80\xA6";
 }
 
+}  // namespace
+
 uint64_t now_ms() {
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since_1970).count());
 }
-
-}  // namespace
 
 std::string short_conn_string(wsb_server *server, wsb_conn conn, uint32_t which) {
   char text[kShownBytes + 2];

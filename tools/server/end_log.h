@@ -30,6 +30,8 @@ struct End {
   std::string peer;
 };
 
+uint64_t now_ms();  // since 1970
+
 // One text of a connection, of which a peer may choose the length; cut with an ellipsis.
 std::string short_conn_string(wsb_server *server, wsb_conn conn, uint32_t which);
 

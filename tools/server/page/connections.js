@@ -86,13 +86,14 @@ class Row {
 }
 
 export class ConnectionTable {
-  // onClose(connection) opens the question whether to close it; NULL while that is not allowed.
   constructor() {
     this.rows = new Map();
     this.histories = new Map();
+    this.started = 0;
     this.onClose = null;
   }
 
+  // onClose(connection) asks whether to close it; null: closing is not allowed.
   setOnClose(onClose) {
     if ((onClose === null) === (this.onClose === null)) return;
     this.onClose = onClose;
@@ -103,6 +104,7 @@ export class ConnectionTable {
   clear() {
     for (const row of this.rows.values()) row.node.remove();
     this.rows.clear();
+    this.histories.clear();
   }
 
   // Round trips of a connection as they were seen here: one point for each new pong.
@@ -118,7 +120,11 @@ export class ConnectionTable {
     return known.trips;
   }
 
-  update({connections, open, looked_at: lookedAt, watching, max_queue_bytes: maxQueueBytes}) {
+  update({connections, open, looked_at: lookedAt, watching, max_queue_bytes: maxQueueBytes, started_ms: started}) {
+    if (started !== this.started) {
+      this.started = started;
+      this.clear();  // another process counts its connections from the beginning
+    }
     const focused = document.activeElement;
     const shown = new Set(connections.map(connection => connection.conn));
     let lostFocus = false;

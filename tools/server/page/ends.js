@@ -37,12 +37,17 @@ export class Ends {
   constructor() {
     this.totals = new Map();
     this.newest = 0;
+    this.started = 0;
   }
 
-  update({totals, ends, ends_missed: missed, closed, closed_clean: clean}) {
+  update({totals, ends, ends_missed: missed, closed, closed_clean: clean, started_ms: started}) {
     this.updateTotals(totals);
-    // The log begins anew with each connection to the server, and a new server begins to count anew.
-    if (ends.length > 0 && ends.at(-1).number < this.newest) this.newest = 0;
+    if (this.started !== 0 && this.started !== started) {
+      this.newest = 0;
+      this.addLine(element('li', 'dim', 'the server was started anew'));
+    }
+    this.started = started;
+    // The server tells all that it has kept each time it is connected to.
     const fresh = ends.filter(end => end.number > this.newest);
     if (missed > 0 && this.newest > 0) this.addLine(this.gap(missed));
     for (const end of fresh) this.addLine(this.line(end));
