@@ -49,17 +49,17 @@ bool names_this_machine(std::string_view host) {
 
 // Every header by which proxies tell that they are one.
 bool was_passed_on(const wsb_request *request) {
-  static constexpr std::string_view starts[] = {"x-forwarded", "x-original-", "x-envoy-", "cf-"};
-  static constexpr std::string_view names[] = {"forwarded",           "via",           "x-real-ip", "x-client-ip",
-                                               "x-cluster-client-ip", "true-client-ip"};
+  static constexpr std::string_view kStarts[] = {"x-forwarded", "x-original-", "x-envoy-", "cf-"};
+  static constexpr std::string_view kNames[] = {"forwarded",           "via",           "x-real-ip", "x-client-ip",
+                                                "x-cluster-client-ip", "true-client-ip"};
   const char *name = nullptr;
   const char *value = nullptr;
   for (size_t at = 0; wsb_request_header_at(request, at, &name, &value) != 0; ++at) {
     const std::string_view header = name;
     const auto starts_so = [&](std::string_view start) { return begins_with(header, start); };
     const auto is_called = [&](std::string_view other) { return equal_in_any_case(header, other); };
-    if (std::any_of(std::begin(starts), std::end(starts), starts_so)) return true;
-    if (std::any_of(std::begin(names), std::end(names), is_called)) return true;
+    if (std::any_of(std::begin(kStarts), std::end(kStarts), starts_so)) return true;
+    if (std::any_of(std::begin(kNames), std::end(kNames), is_called)) return true;
   }
   return false;
 }

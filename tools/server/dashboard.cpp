@@ -75,7 +75,7 @@ Role Dashboard::role_of(const void *conn_user) {
 }
 
 void Dashboard::add(const Peer &peer) {
-  static constexpr std::string_view full = "too many dashboards are open";
+  static constexpr std::string_view kFull = "too many dashboards are open";
   const std::lock_guard<std::mutex> lock(mutex_);
   ++traffic_.opened;
   if (finishing_) return;
@@ -83,7 +83,7 @@ void Dashboard::add(const Peer &peer) {
   const bool serve = static_cast<size_t>(served) < kMaxWatchers;
   watchers_.push_back({peer.conn, Order::kAttention, 0, serve});
   if (!serve) {
-    wsb_close(app_.server, peer.conn, WSB_CLOSE_TRY_AGAIN_LATER, full.data(), full.size());
+    wsb_close(app_.server, peer.conn, WSB_CLOSE_TRY_AGAIN_LATER, kFull.data(), kFull.size());
     return;
   }
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
@@ -152,8 +152,9 @@ void Dashboard::run() {
 
 // Called without the lock. Who has not taken the last update yet misses this one.
 void Dashboard::send_updates(std::vector<Watcher> &watchers, const WatcherTraffic &past) {
-  static constexpr std::string_view too_big = "an update does not fit --max-queue-bytes";
+  static constexpr std::string_view kTooBig = "an update does not fit --max-queue-bytes";
   std::vector<wsb_conn> conns;
+  conns.reserve(watchers.size());
   for (const Watcher &watcher : watchers) conns.push_back(watcher.conn);
   const Survey survey(app_.server, app_.max_queue_bytes, std::move(conns), past);
   const auto uptime = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
@@ -165,7 +166,7 @@ void Dashboard::send_updates(std::vector<Watcher> &watchers, const WatcherTraffi
     const int result = wsb_send(app_.server, watcher.conn, WSB_TEXT, text.data(), text.size());
     if (result == WSB_OK) watcher.ends_seen = seen;
     if (result == WSB_E_TOO_BIG) {
-      wsb_close(app_.server, watcher.conn, WSB_CLOSE_MESSAGE_TOO_BIG, too_big.data(), too_big.size());
+      wsb_close(app_.server, watcher.conn, WSB_CLOSE_MESSAGE_TOO_BIG, kTooBig.data(), kTooBig.size());
     }
   }
 }
