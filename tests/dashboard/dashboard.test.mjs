@@ -65,7 +65,8 @@ async function tabTo(page, description, isThere) {
 test('connections, round trips and ends are shown as they come', limit, async t => {
   const server = await serve(t, '--heartbeat-ms', '200', '--subprotocols', 'v2.0', '--commands');
   const page = await visit(t, server);
-  await shows(page.locator('#feed-text'), 'live · up');
+  await shows(page.locator('#feed-text'), 'live');
+  await shows(page.locator('#uptime'), /^up \d+ s$/);
   await shows(page.locator('#no-rows'), 'No connection is open.');
   const client = await Client.connect(server.port, {path: '/chat', subprotocol: 'v2.0', pongMs: () => 12});
   await shows(cell(page, '/chat', 'State'), 'open');

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def test_orders(start_server, order, first):
     watcher.send_text(f"order {order}")
     update = update_that(watcher, lambda update: update["order"] == order and any(row["buffered_bytes"] for row in update["connections"]))
     assert update["connections"][0]["path"] == first
+
+
+def test_the_slowest_round_trip_first(start_server):
+    server = start_server("--heartbeat-ms", "2000")
+    clients = [server.connect_open(path)[0] for path in ("/slow", "/quick")]
+    watcher = watch(server)
+    watcher.send_text("order round-trip")
+
+    def answer(client, pause_s):
+        ping = client.recv_frame()
+        time.sleep(pause_s)
+        client.send_frame(wsraw.PONG, ping.payload)
+
+    threads = [threading.Thread(target=answer, args=task) for task in zip(clients, (0.05, 0))]
+    for thread in threads:
+        thread.start()
+    update = update_that(watcher, lambda update: len([row for row in update["connections"] if row["rtt_last_us"]]) == 2)
+    for thread in threads:
+        thread.join()
+    assert [row["path"] for row in update["connections"]] == ["/slow", "/quick"]
+    assert update["connections"][0]["rtt_last_us"] >= 50000
 
 
 # --------------------------------------------------------------------------------------------------- how often and how much
@@ -339,3 +361,48 @@ def test_watchers_cannot_be_closed_nor_close(start_server):
         operator.send_text(f"close {worker_and_slot} 1000")
         assert "not there" in next_of(operator, "error")["text"]
     assert os.path.exists(f"/proc/{server.pid}")
+
+
+def test_watchers_come_and_go_while_connections_do(start_server):
+    """On four workers, with operators that close what they see: sanitizer builds check what is shared."""
+    server = start_server("--dashboard-token", SECRET, "--workers", "4", "--mode", "broadcast")
+    failures = []
+
+    def repeat(body, times):
+        try:
+            for _ in range(times):
+                body()
+        except Exception as error:  # told by the main thread
+            failures.append(error)
+
+    def talk():
+        with server.connect("/talk") as client:
+            client.send_text("hello")
+            try:
+                client.recv_message()
+                client.finish()
+            except wsraw.ConnectionEnded:
+                client.send_close(4000)  # an operator was quicker
+
+    def close_what_is_seen():
+        with operate(server) as operator:
+            for row in next_of(operator, "update")["connections"]:
+                operator.send_text(f"close {row['conn']} 4000 seen")
+            operator.finish()
+
+    def look():
+        server.http(PATH)
+        assert json.loads(server.http(f"/api/connections?token={SECRET}").body)["total"] >= 0
+
+    plan = [(talk, 40)] * 3 + [(close_what_is_seen, 6)] * 2 + [(look, 20)]
+    threads = [threading.Thread(target=repeat, args=task) for task in plan]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    server.wait_events("close", 120)
+    ends = update_that(operate(server), lambda update: update["closed"] == 120)
+    assert ends["opened"] == 120 and sum(total["count"] for total in ends["totals"]) == 120
+    assert server.stop() == 0
+    assert len([event for event in server.events if event["event"] == "open"]) == 120

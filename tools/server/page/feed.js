@@ -14,13 +14,11 @@ export class Feed extends EventTarget {
     this.token = '';
     this.tokenName = 'dashboard_token';
     this.order = '';
-    document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') this.start();
-      else this.stop('paused', 'paused while out of sight');
-    });
+    document.addEventListener('visibilitychange', () => this.start());
   }
 
   start() {
+    if (document.visibilityState !== 'visible') return this.stop('paused', 'paused while out of sight');
     this.stop('connecting', 'connecting');
     this.connect(this.turn);
   }

@@ -42,7 +42,8 @@ function updateTiles(update) {
   setText($('refusals'), count(update.refused));
   setText($('queued'), bytes(update.queue_bytes));
   setText($('lag'), duration(update.loop_lag_us));
-  setText($('feed-text'), `live · up ${age(update.uptime_ms * 1000)}${update.stopping ? ' · stopping' : ''}`);
+  setText($('feed-text'), update.stopping ? 'live, the server is stopping' : 'live');
+  setText($('uptime'), `up ${age(update.uptime_ms * 1000)}`);
   histories.open.add(update.open);
   if (last && update.uptime_ms > last.uptime_ms) {
     const seconds = (update.uptime_ms - last.uptime_ms) / 1000;
@@ -71,9 +72,9 @@ feed.addEventListener('state', ({detail: {name, text}}) => {
   $('refused').hidden = name !== 'refused';
   if (name === 'refused') setText($('refused'), text);
   const live = name === 'live';
-  $('order').disabled = !live;
   $('connections').classList.toggle('stale', !live);
   if (live) $('tiles').hidden = false;
+  else setText($('uptime'), '');
   last = null;
 });
 
