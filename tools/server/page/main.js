@@ -26,10 +26,6 @@ class History {
     if (this.values.length > keptPoints) this.values.shift();
     this.line.set(this.values, 1);
   }
-
-  clear() {
-    this.values = [];
-  }
 }
 
 const histories = {open: new History('open-line', 'calm'), in: new History('in-line', 'good'), out: new History('out-line', 'good')};
