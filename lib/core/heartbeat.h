@@ -35,7 +35,7 @@ class Heartbeat {
   // The ping asked for by check() did not get into our queue: the next is due with the next beat.
   void ping_not_queued() noexcept { ping_queued_ = false; }
   // Nothing can be heard while we do not read: no deadline runs. Resuming grants a full timeout.
-  void suspend() noexcept { suspended_ = true; }
+  void suspend() noexcept;
   void resume(TimeUs now) noexcept;
 
   // What to do now. `stalled_us` is the worker's running total of time during which this process stood still: deadlines move by what was added since the
@@ -54,6 +54,7 @@ class Heartbeat {
         if (found == Unread::kNothing || (settings_.pong_only && grace_used_)) return Verdict::kDead;
         grace_used_ = true;
         deadline_ = now + kGraceUs;
+        publish();
       }
     }
     return ping_falls_due(now) ? Verdict::kSendPing : Verdict::kNothing;
@@ -70,6 +71,7 @@ class Heartbeat {
     Counter32 rtt_last_us, rtt_smoothed_us, rtt_min_us;
     Counter32 interval_ms, timeout_ms;
     Counter8 waiting;
+    Counter64 due_at;  // while waiting the answer's deadline, else the next ping; 0: off, or no deadline runs
   };
   const Figures& figures() const noexcept { return figures_; }
 
@@ -78,6 +80,7 @@ class Heartbeat {
   bool answered() const noexcept { return settings_.pong_only ? pong_seen_ : heard_since_ping_; }
   bool is_overdue(TimeUs now, TimeUs stalled_us) noexcept;
   bool ping_falls_due(TimeUs now) noexcept;
+  void publish() noexcept;
 
   HeartbeatSettings settings_;
   TimeUs next_ping_ = kNever;

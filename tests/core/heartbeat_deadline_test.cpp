@@ -210,4 +210,35 @@ TEST_F(HeartbeatTest, SwitchedOffNobodyDies) {
   EXPECT_EQ(heartbeat.figures().waiting.get(), 0u);
 }
 
+// ------------------------------------------------------------------------------------------------------ for information
+
+TEST_F(HeartbeatTest, TellsWhenTheNextPingOrTheAnswerIsDue) {
+  const auto due = [&] { return heartbeat.figures().due_at.get(); };
+  heartbeat.start(now, {}, 0);
+  EXPECT_EQ(due(), 0U) << "off";
+  start();
+  EXPECT_EQ(due(), kStart + kInterval);
+  beat();
+  EXPECT_EQ(heartbeat.figures().waiting.get(), 1);
+  EXPECT_EQ(due(), now + kTimeout) << "the answer";
+  stalled_us += 5000;
+  EXPECT_EQ(check_after(10), Verdict::kNothing);
+  EXPECT_EQ(due(), kStart + kInterval + kTimeout + 5000) << "moved by a stall";
+  heartbeat.suspend();
+  EXPECT_EQ(due(), 0U) << "no deadline runs";
+  heartbeat.resume(now);
+  EXPECT_EQ(due(), now + kTimeout);
+  EXPECT_TRUE(pong(payload()));
+  EXPECT_EQ(due(), kStart + 2 * kInterval) << "the next ping";
+}
+
+TEST_F(HeartbeatTest, AnAnswerWithoutAPongIsNoticedAtTheDeadline) {
+  start();
+  beat();
+  heartbeat.heard();
+  EXPECT_EQ(check_after(kTimeout), Verdict::kNothing);
+  EXPECT_EQ(heartbeat.figures().waiting.get(), 0);
+  EXPECT_EQ(heartbeat.figures().due_at.get(), kStart + 2 * kInterval);
+}
+
 }  // namespace
