@@ -58,6 +58,14 @@ struct PeerAddress {
 // What a loop reports, on its thread.
 class TransportEvents {
  public:
+  // Whether a connection from there begins with a PROXY header. If so, on_proxy_header or on_bad_proxy_header follows its acceptance, unless it ends
+  // before.
+  virtual bool wants_proxy_header(const PeerAddress& peer) const noexcept = 0;
+  // The header was read. From now on `next` is the connection's transport; the old one is gone. `client` is whom the proxy speaks for, without
+  // text if it tells none.
+  virtual void on_proxy_header(Transport& old, Transport& next, PeerAddress client) noexcept = 0;
+  // Nothing follows but the end.
+  virtual void on_bad_proxy_header(Transport& transport, const char* why) = 0;
   // A socket was accepted. False refuses it: it is closed at once.
   virtual bool on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
   virtual void on_bytes(Transport& transport, uint8_t* bytes, size_t n) = 0;

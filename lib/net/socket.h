@@ -11,6 +11,7 @@ class Socket : public core::Transport {
   core::Unread unread() override;
   std::string client_subject() override { return {}; }
 
+  int descriptor() const noexcept { return fd_; }
   // The socket has ended: what the kernel still holds is read, then the end is reported. Once.
   void closed();
 

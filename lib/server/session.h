@@ -23,6 +23,7 @@ struct EventNode;
 struct Head {
   std::string buffer;  // a head that came in pieces
   core::PeerAddress peer;
+  bool awaits_proxy_header = false;
 };
 
 struct SessionTimer : core::WheelNode {

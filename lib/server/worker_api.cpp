@@ -334,6 +334,9 @@ void Worker::add_metrics(MetricsSum& sum) {
   sum.totals.queue_refused += refused_elsewhere_.load(std::memory_order_relaxed);
   sum.totals.messages_dropped += dropped_elsewhere_.load(std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(gate_);
+  // There from the beginning, so that a rate sees the first of them.
+  for (const uint32_t cause : {WSB_CAUSE_HEARTBEAT_TIMEOUT, WSB_CAUSE_NETWORK_ERROR})
+    sum.closes[{cause, WSB_CLOSE_ABNORMAL}] += 0;
   for (const auto& [key, count] : close_counts_) sum.closes[key] += count;
 }
 

@@ -46,7 +46,7 @@ static void configuration(void) {
   FIELD(wsb_config, max_event_queue_bytes);
   FIELD(wsb_config, subprotocols);
   FIELD(wsb_config, require_subprotocol);
-  FIELD(wsb_config, reserved1);
+  FIELD(wsb_config, proxy_protocol);
   FIELD(wsb_config, origins);
   FIELD(wsb_config, trusted_proxies);
   FIELD(wsb_config, deflate);

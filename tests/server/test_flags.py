@@ -67,6 +67,8 @@ WRONG = [
     (["--tls-key", "key.pem"], "--tls-key"),
     (["--tls-client-ca", "ca.pem"], "--tls-client-ca"),
     (["--require-subprotocol"], "--require-subprotocol"),
+    (["--proxy-protocol", "on"], "--proxy-protocol"),
+    (["--proxy-protocol", "required"], "--proxy-protocol"),
     (["--deflate=1"], "--deflate"),
     (["--events=yes"], "--events"),
     (["--commands="], "--commands"),

@@ -9,6 +9,7 @@
 #include "auth.h"
 #include "conn_json.h"
 #include "page.h"
+#include "process_metrics.h"
 
 namespace tool {
 namespace {
@@ -37,6 +38,7 @@ void answer_metrics(App &app, wsb_request *request) {
     text.resize(static_cast<size_t>(length));
     if (whole) break;
   }
+  append_process_metrics(text);
   respond(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 

@@ -136,6 +136,12 @@ constexpr Flag kFlags[] = {
     {"--close-timeout-ms", "close_timeout_ms", true,
      [](Options &o, const Value &v) { o.config.close_timeout_ms = v.number(50, 600000); }},
     {"--trusted-proxy", "trusted_proxies", true, [](Options &o, const Value &v) { v.append_to(o.trusted_proxies); }},
+    {"--proxy-protocol", "proxy_protocol", true,
+     [](Options &o, const Value &v) {
+       o.config.proxy_protocol = v.choice({{"off", WSB_PROXY_PROTOCOL_OFF},
+                                           {"trusted", WSB_PROXY_PROTOCOL_TRUSTED},
+                                           {"required", WSB_PROXY_PROTOCOL_REQUIRED}});
+     }},
     {"--deflate", "deflate", false, [](Options &o, const Value &) { o.config.deflate = 1; }},
     {"--tls-cert", "tls_cert_file", true, [](Options &o, const Value &v) { o.tls_cert = v.text(); }},
     {"--tls-key", "tls_key_file", true, [](Options &o, const Value &v) { o.tls_key = v.text(); }},
@@ -175,6 +181,9 @@ void check_together(const Options &options) {
   if (!options.tls_client_ca.empty() && options.tls_cert.empty()) throw UsageError("--tls-client-ca needs --tls-cert");
   if (config.require_subprotocol != 0 && options.subprotocols.empty()) {
     throw UsageError("--require-subprotocol needs --subprotocols");
+  }
+  if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
+    throw UsageError("--proxy-protocol needs --trusted-proxy");
   }
   if (options.stop_spread_ms >= options.stop_deadline_ms) {
     throw UsageError("--stop-spread-ms must be below --stop-deadline-ms (" + std::to_string(options.stop_deadline_ms) +
@@ -261,7 +270,7 @@ Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
            --max-connections N (1000000): 503 beyond  --dashboard-token SECRET
            --max-connections-per-address N|off (off): 429 beyond
-           --trusted-proxy CIDR: believe its X-Forwarded-For; repeat for more
+           --trusted-proxy CIDR (none)  --proxy-protocol off|trusted|required
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
            --idle-timeout-ms N|off (off): 1001 without messages for so long
            --stop-deadline-ms N (5000)  --stop-spread-ms N (0): SIGTERM, SIGINT
