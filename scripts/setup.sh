@@ -9,7 +9,7 @@ deb_packages="dpkg-dev fakeroot file"
 bench_packages="libbenchmark-dev libboost-dev golang-go golang-github-gorilla-websocket-dev python3-websockets python3-aiohttp
   python3-uvloop python3-matplotlib linux-perf strace openssl"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
-  python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux systemd $deb_packages"
+  python3-pytest-timeout python3-websockets python3-aiohttp chromium iproute2 nftables strace openssl util-linux systemd $deb_packages"
 # Tested with as programs, on ports of the tests; what they install as services stays off.
 service_packages="nginx libnginx-mod-stream haproxy prometheus"
 
@@ -67,7 +67,7 @@ for set_name in "${@:-build}"; do
       ;;
     test)
       wanted+=" $test_packages $service_packages"
-      npm_folders+=" tests/clients"
+      npm_folders+=" tests/clients tests/dashboard"
       need_clang=yes
       ;;
     *) fail "unknown set \"$set_name\": build, test, deb or bench" ;;

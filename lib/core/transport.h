@@ -14,6 +14,13 @@ struct Span {
   size_t size = 0;
 };
 
+// What of the peer's bytes has not been delivered.
+enum class Unread : uint8_t {
+  kNothing,
+  kBytes,  // some lie in the kernel and will be delivered soon
+  kPart,   // a part of something has come since ping_left(): it proves life, but nothing can be delivered yet
+};
+
 enum class Ending : uint8_t {
   kGraceful,  // what the kernel holds is still delivered
   kReset,     // the peer sees a reset
@@ -34,8 +41,9 @@ class Transport {
   virtual void shutdown_write() = 0;
   // Ends the connection: on_ended is called before this returns and the transport is gone. Only from on_turn.
   virtual void end(Ending ending) = 0;
-  // Bytes from the peer lie unread in the kernel.
-  virtual bool input_waiting() = 0;
+  virtual Unread unread() = 0;
+  // A heartbeat ping has just been written.
+  virtual void ping_left() {}
   // Verified client certificate's subject, "" if none.
   virtual std::string client_subject() = 0;
 

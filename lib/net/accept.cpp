@@ -159,9 +159,9 @@ void Loop::listen(int fd) {
   impl_->watch_listener();
 }
 
-void Loop::stop_listening() noexcept {
+void Loop::stop_listening(bool takes_waiting) noexcept {
   if (impl_->listen_fd < 0) return;
-  impl_->accept_waiting(kMostBacklog);
+  if (takes_waiting) impl_->accept_waiting(kMostBacklog);
   impl_->close_listener();
 }
 

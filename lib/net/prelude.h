@@ -21,7 +21,7 @@ class Prelude final : public core::Transport {
   void set_reading(bool /*reading*/) override {}
   void shutdown_write() override {}
   void end(core::Ending ending) override;
-  bool input_waiting() override { return false; }
+  core::Unread unread() override { return core::Unread::kNothing; }
   std::string client_subject() override { return {}; }
 
  private:

@@ -8,7 +8,7 @@ namespace wsb::net {
 class Socket : public core::Transport {
  public:
   void lift_queue_limit() override;
-  bool input_waiting() override;
+  core::Unread unread() override;
   std::string client_subject() override { return {}; }
 
   int descriptor() const noexcept { return fd_; }

@@ -63,7 +63,7 @@ struct Session final : core::ConnectionEvents {
   void on_drain(core::Connection& connection) override;
   void on_closed(core::Connection& connection, const core::CloseInfo& info) override;
   void on_dropped(core::Connection& connection, size_t messages) override;
-  bool input_waiting(core::Connection& connection) override;
+  core::Unread unread(core::Connection& connection) override;
 
   Worker& worker;
   core::Transport* transport;

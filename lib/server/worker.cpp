@@ -288,14 +288,19 @@ bool Worker::flush(Session& session) {
     if (count == 0) return true;
     size_t offered = 0;
     for (size_t k = 0; k < count; ++k) offered += spans[k].size;
-    const core::TimeUs left = loop_->now();  // before the write: the peer's pong may be there before it returns
+    // Before the write: the peer's pong may be there before it returns. A ping's time is read anew: callbacks of this turn may have taken long.
+    const bool timed = session.conn.outbox().control_bytes() != 0;
+    const core::TimeUs left = timed ? net::Loop::clock() : loop_->now();
     const int64_t taken = session.transport->write(spans, count);
     metrics_.writes.add(1);
     if (taken < 0) return false;
     const uint64_t pings_before = session.conn.heartbeat_figures().pings_sent.get();
     metrics_.bytes_out.add(static_cast<uint64_t>(taken));
     guarded(session, [&] { session.conn.wrote(static_cast<size_t>(taken), left, stalled_us_, session); });
-    metrics_.pings_sent.add(session.conn.heartbeat_figures().pings_sent.get() - pings_before);
+    if (const uint64_t pings = session.conn.heartbeat_figures().pings_sent.get() - pings_before; pings != 0) {
+      metrics_.pings_sent.add(pings);
+      session.transport->ping_left();
+    }
     if (static_cast<size_t>(taken) < offered) {
       session.write_blocked = true;
       session.transport->want_writable();

@@ -317,6 +317,8 @@ int Worker::info(uint64_t id, wsb_conn_info& out) {
     out.rtt_last_us = heartbeat.rtt_last_us.get();
     out.rtt_smoothed_us = heartbeat.rtt_smoothed_us.get();
     out.rtt_min_us = heartbeat.rtt_min_us.get();
+    const core::TimeUs due_at = heartbeat.due_at.get();
+    out.heartbeat_due_us = due_at > now ? due_at - now : 0;
     return WSB_OK;
   });
 }

@@ -193,6 +193,7 @@ static void reports(void) {
   FIELD(wsb_conn_info, rtt_smoothed_us);
   FIELD(wsb_conn_info, rtt_min_us);
   FIELD(wsb_conn_info, reserved);
+  FIELD(wsb_conn_info, heartbeat_due_us);
   STRUCT(wsb_metrics);
   FIELD(wsb_metrics, size);
   FIELD(wsb_metrics, connections);

@@ -48,6 +48,7 @@ WRONG = [
     (["--require-subprotocol=yes"], "--require-subprotocol"),
     (["--origin", ""], "--origin"),
     (["--token", ""], "--token"),
+    (["--dashboard-token", ""], "--dashboard-token"),
     (["--trusted-proxy", ""], "--trusted-proxy"),
     (["--max-message-bytes", "0"], "--max-message-bytes"),
     (["--max-message-bytes", "1e6"], "--max-message-bytes"),

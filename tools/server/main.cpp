@@ -185,6 +185,7 @@ int serve(const Options &options, int signals, int done) {
   result.size = sizeof result;
   serve_until_stopped(app, signals, done, result);
   app.timers.finish();
+  app.dashboard.finish();
   app.events.stopped(result);
   wsb_server_destroy(app.server);
   app.log.finish();

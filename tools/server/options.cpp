@@ -109,6 +109,11 @@ constexpr Flag kFlags[] = {
        o.token = v.text();
        o.has_token = true;
      }},
+    {"--dashboard-token", nullptr, true,
+     [](Options &o, const Value &v) {
+       o.dashboard_token = v.text();
+       o.has_dashboard_token = true;
+     }},
     {"--auth-timeout-ms", "auth_timeout_ms", true,
      [](Options &o, const Value &v) { o.config.auth_timeout_ms = v.number_or_off(50, 600000, 0); }},
     {"--idle-timeout-ms", "idle_timeout_ms", true,
@@ -263,7 +268,7 @@ Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --origin PATTERN: allowed beside the same host; repeat for more
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
-           --max-connections N (1000000): 503 beyond
+           --max-connections N (1000000): 503 beyond  --dashboard-token SECRET
            --max-connections-per-address N|off (off): 429 beyond
            --trusted-proxy CIDR (none)  --proxy-protocol off|trusted|required
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)

@@ -22,6 +22,7 @@ struct Options {
   std::string origins;
   std::string trusted_proxies;
   std::string token;
+  std::string dashboard_token;
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
@@ -29,6 +30,7 @@ struct Options {
   uint32_t stop_deadline_ms = 5000;
   uint32_t stop_spread_ms = 0;
   bool has_token = false;
+  bool has_dashboard_token = false;
   bool commands = false;
   bool events = false;
   bool quiet = false;

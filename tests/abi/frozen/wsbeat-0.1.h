@@ -635,6 +635,8 @@ typedef struct wsb_conn_info {
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
   uint32_t reserved;
+  uint64_t heartbeat_due_us; /* until the answer is due while one is awaited, else until the next ping; 0: now, off, or a deadline
+                              * that does not run because reading is paused */
 } wsb_conn_info;
 
 static inline void wsb_conn_info_init(wsb_conn_info *info) {
