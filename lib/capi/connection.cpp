@@ -1,5 +1,6 @@
 // Calls on one connection: sending, closing, questions. Each finds the worker that the id names.
 #include "capi/guard.h"
+#include "capi/payload.h"
 #include "capi/sized.h"
 #include "core/buffer.h"
 #include "core/frame.h"
@@ -7,6 +8,7 @@
 
 namespace {
 
+using wsb::capi::check_payload;
 using wsb::capi::fail;
 using wsb::capi::guarded;
 using wsb::capi::told;
@@ -14,11 +16,10 @@ using wsb::server::ApiError;
 using wsb::server::Command;
 using wsb::server::Worker;
 
-// Beyond it a frame's length could overflow sums of sizes; nothing real comes near.
-constexpr size_t kMaxMessageBytes = size_t{1} << 40;
-
 // A wsb_message is never defined: it is another name for a framed buffer.
-wsb::core::Buffer *buffer_of(wsb_message *message) noexcept { return reinterpret_cast<wsb::core::Buffer *>(message); }
+wsb::core::Buffer *buffer_of(wsb_message *message) noexcept {
+  return reinterpret_cast<wsb::core::Buffer *>(message);
+}
 
 // Finds the worker and calls `use(worker)`; its result, a wsb_error or a number, is the caller's.
 template <typename Use>
@@ -31,13 +32,6 @@ auto on_worker(wsb_server *server, wsb_conn conn, Use &&use) noexcept -> decltyp
   return result < 0 ? static_cast<Result>(told(static_cast<int>(result))) : result;
 }
 
-int check_payload(uint32_t kind, const void *data, size_t length) noexcept {
-  if (kind != WSB_TEXT && kind != WSB_BINARY) return fail(WSB_E_INVALID, "kind: neither WSB_TEXT nor WSB_BINARY");
-  if (data == nullptr && length != 0) return fail(WSB_E_INVALID, "data is NULL");
-  if (kind == WSB_TEXT && !wsb::core::is_valid_utf8(data, length)) return fail(WSB_E_INVALID, "data: text is not UTF-8");
-  return WSB_OK;
-}
-
 }  // namespace
 
 extern "C" {
@@ -45,7 +39,9 @@ extern "C" {
 int wsb_send(wsb_server *server, wsb_conn conn, uint32_t kind, const void *data, size_t length) noexcept {
   const int bad = check_payload(kind, data, length);
   if (bad != WSB_OK) return bad;
-  return on_worker(server, conn, [&](Worker &worker) { return worker.send(conn, static_cast<wsb::core::Opcode>(kind), data, length); });
+  return on_worker(server, conn, [&](Worker &worker) {
+    return worker.send(conn, static_cast<wsb::core::Opcode>(kind), data, length);
+  });
 }
 
 int wsb_send_message(wsb_server *server, wsb_conn conn, wsb_message *message) noexcept {
@@ -55,7 +51,7 @@ int wsb_send_message(wsb_server *server, wsb_conn conn, wsb_message *message) no
 
 wsb_message *wsb_message_create(uint32_t kind, const void *data, size_t length) noexcept {
   if (check_payload(kind, data, length) != WSB_OK) return nullptr;
-  if (length > kMaxMessageBytes) {
+  if (length > wsb::capi::kMaxMessageBytes) {
     (void)told(WSB_E_TOO_BIG);
     return nullptr;
   }
@@ -109,7 +105,8 @@ int wsb_conn_authenticate(wsb_server *server, wsb_conn conn) noexcept {
   return on_worker(server, conn, [&](Worker &worker) { return worker.order(conn, Command::Kind::kAuthenticate); });
 }
 
-int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_ms, uint32_t timeout_ms, uint32_t liveness) noexcept {
+int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_ms, uint32_t timeout_ms,
+                           uint32_t liveness) noexcept {
   return guarded([&]() -> int {
     if (server == nullptr) return fail(WSB_E_INVALID, "server is NULL");
     const wsb::core::HeartbeatSettings &standard = server->config().connection.heartbeat;
@@ -117,8 +114,10 @@ int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_
       interval_ms = standard.interval_ms != 0 ? standard.interval_ms : WSB_OFF;
       if (timeout_ms == 0) timeout_ms = standard.timeout_ms;
     }
-    const wsb::core::HeartbeatSettings settings = wsb::server::read_heartbeat(interval_ms, timeout_ms, liveness, WSB_E_INVALID);
-    return on_worker(server, conn, [&](Worker &worker) { return worker.order(conn, Command::Kind::kHeartbeat, &settings); });
+    const wsb::core::HeartbeatSettings settings =
+        wsb::server::read_heartbeat(interval_ms, timeout_ms, liveness, WSB_E_INVALID);
+    return on_worker(server, conn,
+                     [&](Worker &worker) { return worker.order(conn, Command::Kind::kHeartbeat, &settings); });
   });
 }
 

@@ -47,7 +47,9 @@ void on_listener(uv_poll_t* handle, int /*status*/, int /*events*/) {
   static_cast<Loop::Impl*>(handle->data)->accept_waiting(kAcceptsPerTurn);
 }
 
-void on_pause_over(uv_timer_t* handle) { static_cast<Loop::Impl*>(handle->data)->watch_listener(); }
+void on_pause_over(uv_timer_t* handle) {
+  static_cast<Loop::Impl*>(handle->data)->watch_listener();
+}
 
 }  // namespace
 
@@ -106,7 +108,8 @@ bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
   }
   lws_adopt_desc_t description{};
   description.vh = vhost;
-  description.type = static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
+  description.type =
+      static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
   description.fd.sockfd = fd;
   description.vh_prot_name = "wsbeat";
   description.opaque = socket.get();

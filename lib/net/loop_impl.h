@@ -43,7 +43,7 @@ struct Loop::Impl {
   std::shared_ptr<const Credentials> credentials;  // for new connections
   std::string tls_error;
   Socket* adopting = nullptr;
-  core::TimeUs now = 0;       // 0: not read in this turn
+  core::TimeUs now = 0;  // 0: not read in this turn
   core::TimeUs alarm_at = core::kNever;
   std::array<uint8_t, 64 * 1024> drain_buffer;  // of Socket::drain_input
 };

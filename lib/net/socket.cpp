@@ -19,9 +19,9 @@ namespace wsb::net {
 
 namespace {
 constexpr size_t kMaxPieces = 64;
-constexpr size_t kTlsRecordBytes = 16 * 1024;        // RFC 8446, 5.1
-constexpr size_t kTlsBytesPerTurn = 256 * 1024;      // then others get their turn
-constexpr size_t kMaxDrainedBytes = 4 * 1024 * 1024; // more than a socket's receive buffer normally holds
+constexpr size_t kTlsRecordBytes = 16 * 1024;         // RFC 8446, 5.1
+constexpr size_t kTlsBytesPerTurn = 256 * 1024;       // then others get their turn
+constexpr size_t kMaxDrainedBytes = 4 * 1024 * 1024;  // more than a socket's receive buffer normally holds
 }  // namespace
 
 int64_t Socket::write(const core::Span* spans, size_t count) {
@@ -151,7 +151,9 @@ bool Socket::input_waiting() {
   return ::ioctl(fd_, FIONREAD, &waiting) == 0 && waiting > 0;
 }
 
-std::string Socket::client_subject() { return ssl_ != nullptr && !ended_ ? tls_client_subject(ssl_) : std::string(); }
+std::string Socket::client_subject() {
+  return ssl_ != nullptr && !ended_ ? tls_client_subject(ssl_) : std::string();
+}
 
 void Socket::received(uint8_t* bytes, size_t n) {
   if (!heard_) {

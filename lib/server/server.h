@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -38,6 +39,10 @@ class Server {
   // The worker that an id names, null if there is none.
   Worker* worker_of(uint64_t id) noexcept;
   std::vector<uint64_t> connections();
+  // Each a wsb_error. The names are well-formed.
+  int subscribe(uint64_t id, std::string_view pattern);
+  int unsubscribe(uint64_t id, std::string_view pattern);
+  int publish(const Publication& publication, bool retain, PublishCounts& counts);
   MetricsSum metrics();
   EventQueue* event_queue() noexcept { return queue_; }
   const ServerConfig& config() const noexcept { return context_.config; }

@@ -57,6 +57,11 @@ static void configuration(void) {
   FIELD(wsb_config, deflate_level);
   FIELD(wsb_config, deflate_mem_level);
   FIELD(wsb_config, deflate_threshold_bytes);
+  FIELD(wsb_config, max_topics_per_connection);
+  FIELD(wsb_config, max_subscriptions);
+  FIELD(wsb_config, max_retained_messages);
+  FIELD(wsb_config, reserved3);
+  FIELD(wsb_config, max_retained_bytes);
   STRUCT(wsb_callbacks);
   FIELD(wsb_callbacks, size);
   FIELD(wsb_callbacks, user);
@@ -70,6 +75,7 @@ static void configuration(void) {
   FIELD(wsb_callbacks, on_close);
   FIELD(wsb_callbacks, on_refused);
   FIELD(wsb_callbacks, on_log);
+  FIELD(wsb_callbacks, on_subscribe);
   STRUCT(wsb_stop_options);
   FIELD(wsb_stop_options, size);
   FIELD(wsb_stop_options, reason);
@@ -145,6 +151,21 @@ static void events(void) {
   FIELD(wsb_refused_event, status);
   FIELD(wsb_refused_event, refusal);
   FIELD(wsb_refused_event, peer);
+  STRUCT(wsb_subscribe_event);
+  FIELD(wsb_subscribe_event, size);
+  FIELD(wsb_subscribe_event, conn);
+  FIELD(wsb_subscribe_event, conn_user);
+  FIELD(wsb_subscribe_event, topic);
+  FIELD(wsb_subscribe_event, topic_length);
+  STRUCT(wsb_publish_options);
+  FIELD(wsb_publish_options, size);
+  FIELD(wsb_publish_options, exclude);
+  FIELD(wsb_publish_options, flags);
+  FIELD(wsb_publish_options, reserved);
+  STRUCT(wsb_publish_result);
+  FIELD(wsb_publish_result, size);
+  FIELD(wsb_publish_result, reached);
+  FIELD(wsb_publish_result, refused);
   STRUCT(wsb_log_event);
   FIELD(wsb_log_event, size);
   FIELD(wsb_log_event, level);
@@ -193,6 +214,7 @@ static void reports(void) {
   FIELD(wsb_conn_info, rtt_smoothed_us);
   FIELD(wsb_conn_info, rtt_min_us);
   FIELD(wsb_conn_info, reserved);
+  FIELD(wsb_conn_info, topics);
   STRUCT(wsb_metrics);
   FIELD(wsb_metrics, size);
   FIELD(wsb_metrics, connections);
@@ -215,6 +237,12 @@ static void reports(void) {
   FIELD(wsb_metrics, loop_turns);
   FIELD(wsb_metrics, loop_lag_us);
   FIELD(wsb_metrics, closed_by_cause);
+  FIELD(wsb_metrics, subscriptions);
+  FIELD(wsb_metrics, published);
+  FIELD(wsb_metrics, publish_reached);
+  FIELD(wsb_metrics, publish_refused);
+  FIELD(wsb_metrics, retained_messages);
+  FIELD(wsb_metrics, retained_bytes);
 }
 
 int main(void) {
