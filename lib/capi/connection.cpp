@@ -12,7 +12,6 @@ using wsb::capi::check_payload;
 using wsb::capi::fail;
 using wsb::capi::guarded;
 using wsb::capi::told;
-using wsb::server::ApiError;
 using wsb::server::Command;
 using wsb::server::Worker;
 

@@ -1,5 +1,5 @@
 // Servers: create, start, run, stop, destroy, certificates, lists, metrics.
-#include <chrono>
+#include <memory>
 
 #include "capi/guard.h"
 #include "capi/sized.h"
@@ -75,7 +75,7 @@ int wsb_server_create(const wsb_config *config, const wsb_callbacks *callbacks, 
     wsb::server::ServerConfig read = wsb::server::read_config(given);
     const wsb_callbacks calls = checked(callbacks, given);
     read.connection.streaming = calls.on_fragment != nullptr;
-    *out = new wsb_server(std::move(read), calls);
+    *out = std::make_unique<wsb_server>(std::move(read), calls).release();
     return WSB_OK;
   });
 }

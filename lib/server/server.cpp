@@ -69,7 +69,8 @@ Server::Server(ServerConfig config, const wsb_callbacks& callbacks) : context_(s
   for (uint32_t i = 0; i < context_.config.workers; ++i) workers_.push_back(std::make_unique<Worker>(context_, i));
 }
 
-Server::~Server() {
+// Nothing in it allocates: its order has no reason to copy.
+Server::~Server() {  // NOLINT(bugprone-exception-escape)
   abort_and_wait();
 }
 

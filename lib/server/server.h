@@ -23,7 +23,7 @@ class Server {
   // Throws ApiError.
   Server(ServerConfig config, const wsb_callbacks& callbacks);
   // Not on a worker thread; aborts everything first.
-  ~Server();
+  ~Server();  // NOLINT(bugprone-exception-escape): see there
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 

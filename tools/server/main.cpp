@@ -14,7 +14,6 @@
 #include <exception>
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "app.h"
 
@@ -92,37 +91,48 @@ std::thread stop_gracefully(App &app, wsb_stop_result &result, int done) {
   });
 }
 
-// The allocator keeps what a crowd of connections needed. When most of them have gone, it is given back to the system, at the second
-// look: a connection is no longer counted once its end was told, while its socket still waits for the peer's FIN.
+// The allocator keeps what a crowd of connections needed. When most of them have gone, it is given back to the system, at every look for
+// as long as sockets may still wait for their peers' FIN: a connection is no longer counted once its end was told.
 class MemoryReturn {
  public:
+  explicit MemoryReturn(uint32_t close_timeout_ms)
+      : looks_(2 + (close_timeout_ms != 0 ? close_timeout_ms : kCloseTimeoutMs) / kLookMs) {}
+
   void look(wsb_server *server) {
     wsb_metrics metrics;
     wsb_metrics_init(&metrics);
     if (wsb_server_get_metrics(server, &metrics) != WSB_OK) return;
-    most_ = std::max(most_, metrics.connections);
-    const bool gone = most_ >= kCrowd && metrics.connections <= most_ / 4;
-    const bool gone_before = std::exchange(gone_, gone);
-    if (!gone || !gone_before) return;
-    most_ = metrics.connections;
+    // A crowd may come and go between two looks.
+    most_ = std::max(most_, metrics.connections + metrics.closed - closed_);
+    closed_ = metrics.closed;
+    if (most_ >= kCrowd && metrics.connections <= most_ / 4) {
+      most_ = metrics.connections;
+      looks_left_ = looks_;
+    }
+    if (looks_left_ == 0) return;
+    --looks_left_;
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
   }
 
+  static constexpr uint32_t kLookMs = 1000;
+
  private:
   static constexpr uint64_t kCrowd = 1000;
-  uint64_t most_ = 0;  // since the last return
-  bool gone_ = false;  // at the last look
+  static constexpr uint32_t kCloseTimeoutMs = 5000;  // the library's default
+  uint64_t most_ = 0;                                // since a crowd has gone
+  uint64_t closed_ = 0;                              // at the last look
+  uint32_t looks_;
+  uint32_t looks_left_ = 0;
 };
 
 void serve_until_stopped(App &app, int signals, int done, wsb_stop_result &result) {
-  constexpr int kLookMs = 1000;
-  MemoryReturn memory;
+  MemoryReturn memory(app.options.config.close_timeout_ms);
   std::thread stopper;
   pollfd waiting[] = {{signals, POLLIN, 0}, {done, POLLIN, 0}};
   while (true) {
-    const int ready = poll(waiting, 2, kLookMs);
+    const int ready = poll(waiting, 2, static_cast<int>(MemoryReturn::kLookMs));
     if (ready == 0) memory.look(app.server);
     if (ready <= 0) continue;
     if ((waiting[1].revents & POLLIN) != 0) break;
