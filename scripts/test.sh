@@ -14,7 +14,7 @@ ubsan_options=halt_on_error=1:print_stacktrace=1
 tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'$root/tests/tsan.supp'"
 
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
-together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan
+together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan
   conformance conformance-asan conformance-tsan clients clients-asan"
 alone="faults faults-asan"
 
@@ -92,6 +92,10 @@ suite_server() { python_suite server dev server 400; }
 # Python itself has no sanitizer's runtime, so it cannot load such a library.
 suite_server_asan() { python_suite server-asan asan server 600 -k "not ctypes"; }
 suite_server_tsan() { python_suite server-tsan tsan server 600 -k "not ctypes"; }
+suite_topics() { python_suite topics dev topics 120; }
+# Not where memory is measured.
+suite_topics_asan() { python_suite topics-asan asan topics 240 --ignore=tests/topics/test_many.py; }
+suite_topics_tsan() { python_suite topics-tsan tsan topics 240 --ignore=tests/topics/test_many.py; }
 suite_conformance() { python_suite conformance dev conformance 400; }
 suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
 suite_conformance_tsan() { python_suite conformance-tsan tsan conformance 600; }

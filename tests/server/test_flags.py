@@ -70,6 +70,12 @@ WRONG = [
     (["--events=yes"], "--events"),
     (["--commands="], "--commands"),
     (["--quiet=1"], "--quiet"),
+    (["--topics=1"], "--topics"),
+    (["--topics", "--may-subscribe", "a..b"], "--may-subscribe"),
+    (["--may-subscribe", "a"], "--may-subscribe"),
+    (["--topics", "--may-publish", "a*"], "--may-publish"),
+    (["--topics", "--max-topics", "0"], "--max-topics"),
+    (["--topics", "--subprotocols", "wsbeat.topics.v1"], "--subprotocols"),
     (["--help=me"], "--help"),
     (["--version=2"], "--version"),
     # Texts that only the library judges.

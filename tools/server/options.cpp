@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "topic_protocol.h"
+
 namespace tool {
 namespace {
 
@@ -62,6 +64,13 @@ class Value {
       names += (names.empty() ? "" : "|") + std::string(name);
     }
     refuse(names);
+  }
+
+  std::string pattern() const {
+    const std::string name(text_);
+    if (wsb_topic_covers(name.data(), name.size(), name.data(), name.size()) < 0)
+      refuse("a topic or a pattern of topics");
+    return name;
   }
 
   void append_to(std::string &list) const {
@@ -142,6 +151,11 @@ constexpr Flag kFlags[] = {
     {"--stop-deadline-ms", nullptr, true,
      [](Options &o, const Value &v) { o.stop_deadline_ms = v.number(1, 3600000); }},
     {"--stop-spread-ms", nullptr, true, [](Options &o, const Value &v) { o.stop_spread_ms = v.number(0, 3599999); }},
+    {"--topics", nullptr, false, [](Options &o, const Value &) { o.topics = true; }},
+    {"--may-subscribe", nullptr, true, [](Options &o, const Value &v) { o.may_subscribe.push_back(v.pattern()); }},
+    {"--may-publish", nullptr, true, [](Options &o, const Value &v) { o.may_publish.push_back(v.pattern()); }},
+    {"--max-topics", "max_topics_per_connection", true,
+     [](Options &o, const Value &v) { o.config.max_topics_per_connection = v.number(1, 1000000); }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -170,6 +184,11 @@ void check_together(const Options &options) {
   if (!options.tls_client_ca.empty() && options.tls_cert.empty()) throw UsageError("--tls-client-ca needs --tls-cert");
   if (config.require_subprotocol != 0 && options.subprotocols.empty()) {
     throw UsageError("--require-subprotocol needs --subprotocols");
+  }
+  const bool for_topics =
+      !options.may_subscribe.empty() || !options.may_publish.empty() || config.max_topics_per_connection != 0;
+  if (for_topics && !options.topics) {
+    throw UsageError("--may-subscribe, --may-publish and --max-topics need --topics");
   }
   if (options.stop_spread_ms >= options.stop_deadline_ms) {
     throw UsageError("--stop-spread-ms must be below --stop-deadline-ms (" + std::to_string(options.stop_deadline_ms) +
@@ -226,6 +245,8 @@ Options parse_options(int argc, const char *const *argv) {
     flag.set(options, Value(flag.name, value));
   }
   if (!options.help && !options.version) check_together(options);
+  if (options.topics)
+    options.subprotocols += (options.subprotocols.empty() ? "" : ",") + std::string(kTopicSubprotocol);
   return options;
 }
 
@@ -245,17 +266,17 @@ Listen     --host ADDRESS (127.0.0.1)  --port N (9001; 0: any free)  --unix PATH
 Heartbeat  --heartbeat-ms N|off (25000)  --heartbeat-timeout-ms N (half of it)
            --liveness any|pong (any): what proves life, any byte or the pong
 Messages   --mode echo|broadcast|sink (echo)  --deflate: accept compression
-           --max-message-bytes N (1048576): 1009 beyond
-           --max-queue-bytes N (two such messages): unsent, per connection
+           --max-message-bytes N (1048576)  --max-queue-bytes N (two of them)
            --slow-consumer refuse|close|drop-oldest (refuse): when that is full
            --commands: obey /close CODE REASON, /abort, /ping, /pause MS,
                        /flood COUNT BYTES, /auth TOKEN, /info
+Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
+           --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --origin PATTERN: allowed beside the same host; repeat for more
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
-           --max-connections N (1000000): 503 beyond
-           --max-connections-per-address N|off (off): 429 beyond
+           --max-connections N (1000000)  --max-connections-per-address N|off
            --trusted-proxy CIDR: believe its X-Forwarded-For; repeat for more
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
            --idle-timeout-ms N|off (off): 1001 without messages for so long

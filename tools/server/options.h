@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace tool {
 
@@ -28,7 +29,10 @@ struct Options {
   Mode mode = Mode::kEcho;
   uint32_t stop_deadline_ms = 5000;
   uint32_t stop_spread_ms = 0;
+  std::vector<std::string> may_subscribe;  // patterns; none: all
+  std::vector<std::string> may_publish;
   bool has_token = false;
+  bool topics = false;
   bool commands = false;
   bool events = false;
   bool quiet = false;

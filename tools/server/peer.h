@@ -10,7 +10,8 @@ namespace tool {
 
 // Owned by the connection's worker thread, except where PauseTimers is named.
 struct Peer {
-  explicit Peer(wsb_conn id, bool is_authenticated) : conn(id), authenticated(is_authenticated) {}
+  Peer(wsb_conn id, bool is_authenticated, bool speaks_topics)
+      : conn(id), authenticated(is_authenticated), topics(speaks_topics) {}
   ~Peer() {
     wsb_message_release(held);
     wsb_message_release(flood);
@@ -20,6 +21,7 @@ struct Peer {
 
   const wsb_conn conn;
   bool authenticated;
+  const bool topics;   // speaks wsbeat.topics.v1
   bool timed = false;  // was ever paused by /pause; from then on PauseTimers' lock guards the next three
   bool paused_by_backpressure = false;
   bool paused_by_timer = false;
