@@ -672,8 +672,9 @@ WSB_API int64_t wsb_conn_topics(wsb_server *server, wsb_conn conn, int (*visit)(
                                 void *user) WSB_NOEXCEPT;
 
 enum {
-  WSB_PUBLISH_RETAIN = 1 /* keep it as the topic's newest message, for those who subscribe later; an empty one is not kept, but
-                          * ends the keeping. Beyond max_retained_messages or _bytes the message published longest ago is forgotten. */
+  WSB_PUBLISH_RETAIN = 1, /* keep it as the topic's newest message, for those who subscribe later; an empty one is not kept, but ends
+                           * the keeping. Beyond max_retained_messages or _bytes the message published longest ago is forgotten. */
+  WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane */
 };
 
 typedef struct wsb_publish_options {
@@ -691,8 +692,10 @@ static inline void wsb_publish_options_init(wsb_publish_options *options) {
 /* How many open connections of this server have a matching subscription, each in exactly one of the two. */
 typedef struct wsb_publish_result {
   size_t size;
-  uint64_t reached; /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
-  uint64_t refused; /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
+  uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
+  uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
+  int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
+  uint32_t reserved;
 } wsb_publish_result;
 
 static inline void wsb_publish_result_init(wsb_publish_result *result) {
@@ -707,6 +710,63 @@ static inline void wsb_publish_result_init(wsb_publish_result *result) {
  */
 WSB_API int wsb_publish(wsb_server *server, const char *topic, size_t topic_length, uint32_t kind, const void *data, size_t length,
                         const wsb_publish_options *options, wsb_publish_result *result) WSB_NOEXCEPT;
+
+/* ------------------------------------------------------------------------------------------------------------- backplane */
+
+/*
+ * What carries publications between servers, so that one made on any of them reaches the subscribers of all. libwsbeat-nats (wsbeat/nats.h) is
+ * one; the interface is all that one needs to write another. See docs/scaling.md.
+ */
+
+typedef struct wsb_backplane_message {
+  size_t size;
+  const char *topic; /* a well-formed name; not NUL-terminated */
+  size_t topic_length;
+  const void *data;
+  size_t length;
+  uint32_t kind;  /* WSB_TEXT or WSB_BINARY */
+  uint32_t flags; /* WSB_PUBLISH_RETAIN */
+} wsb_backplane_message;
+
+/* States of a backplane; 0: there is none. */
+enum { WSB_BACKPLANE_DOWN = 1, WSB_BACKPLANE_UP = 2 };
+
+/* What a backplane gets from its server. Each function may be called from any thread, but not from within a call of the backplane. */
+typedef struct wsb_backplane_host {
+  size_t size;
+  wsb_server *server;
+  /* A message of another server, for local subscribers. Malformed ones are dropped and counted. */
+  void (*deliver)(wsb_server *server, const wsb_backplane_message *message);
+  /* The state has changed; the text (one line) goes to on_log. */
+  void (*changed)(wsb_server *server, uint32_t state, const char *text);
+} wsb_backplane_host;
+
+/*
+ * A backplane as its server sees it; `self` comes first in each call. Every call must return soon, whatever the network does: they are made by
+ * workers, and local delivery waits for them. Pointers are valid during the call only. Results are WSB_OK or a negative wsb_error.
+ */
+typedef struct wsb_backplane {
+  size_t size;
+  void *self;
+  /* By wsb_server_start or _run, once. Begins to connect and returns; *host is valid until close has returned. */
+  int (*open)(void *self, const wsb_backplane_host *host);
+  /* To all other servers with a matching subscription, never back to this one; those of one thread stay in order. */
+  int (*publish)(void *self, const wsb_backplane_message *message);
+  /* Whether this server has local subscribers of a pattern; called for the first and for the last one only, never twice in a row for one
+   * pattern, and never for two changes at once. While it is down a backplane remembers them. */
+  int (*subscribe)(void *self, const char *pattern, size_t pattern_length);
+  int (*unsubscribe)(void *self, const char *pattern, size_t pattern_length);
+  uint32_t (*state)(void *self); /* WSB_BACKPLANE_* */
+  /* The last call, exactly one for each backplane that was set; what was published before is given a moment to leave. Frees `self`;
+   * the host is not called any more once it has returned. */
+  void (*close)(void *self);
+} wsb_backplane;
+
+/*
+ * Gives the server its backplane, before it is started; *backplane is copied, `self` belongs to the server from then on.
+ * Errors: INVALID (a function is NULL), STATE (started, or has one). On an error `self` stays the caller's.
+ */
+WSB_API int wsb_server_set_backplane(wsb_server *server, const wsb_backplane *backplane) WSB_NOEXCEPT;
 
 /* -------------------------------------------------------------------------------------------- requests: handshake and HTTP */
 
@@ -781,6 +841,10 @@ typedef struct wsb_metrics {
   uint64_t publish_refused;     /* receivers whose queue refused one */
   uint64_t retained_messages;   /* kept now */
   uint64_t retained_bytes;
+  uint64_t backplane_state;     /* WSB_BACKPLANE_*; 0: there is none */
+  uint64_t backplane_published; /* publications that it took */
+  uint64_t backplane_refused;   /* and did not take */
+  uint64_t backplane_received;  /* messages of other servers, malformed ones included */
 } wsb_metrics;
 
 static inline void wsb_metrics_init(wsb_metrics *metrics) {

@@ -29,7 +29,7 @@ wsb_server &server_of(wsb_server *server) {
 
 wsb_publish_options checked(const wsb_publish_options *given) {
   const wsb_publish_options options = wsb::capi::read_sized(given, "wsb_publish_options");
-  if ((options.flags & ~uint32_t{WSB_PUBLISH_RETAIN}) != 0)
+  if ((options.flags & ~uint32_t{WSB_PUBLISH_RETAIN | WSB_PUBLISH_LOCAL}) != 0)
     throw ApiError(WSB_E_INVALID, "flags: not WSB_PUBLISH_ values");
   if (options.reserved != 0) throw ApiError(WSB_E_INVALID, "reserved: must be 0");
   return options;
@@ -91,13 +91,13 @@ int wsb_publish(wsb_server *server, const char *topic, size_t topic_length, uint
         wsb::core::Buffer::create_message(static_cast<wsb::core::Opcode>(kind), data, length));
     if (!message) return told(WSB_E_NOMEM);
     wsb::server::PublishCounts counts;
-    const bool retain = (wished.flags & WSB_PUBLISH_RETAIN) != 0;
-    const int published = publisher.publish({name, message.get(), wished.exclude}, retain, counts);
+    const int published = publisher.publish({name, message.get(), wished.exclude}, wished.flags, counts);
     if (published != WSB_OK) return told(published);
     if (result != nullptr) {
       wsb_publish_result made{};
       made.reached = counts.reached;
       made.refused = counts.refused;
+      made.backplane = counts.backplane;
       wsb::capi::write_sized(made, result);
     }
     return WSB_OK;

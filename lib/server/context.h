@@ -9,6 +9,7 @@
 
 #include "core/limits.h"
 #include "core/time.h"
+#include "server/backplane.h"
 #include "server/config.h"
 #include "server/delivery.h"
 #include "server/topics.h"
@@ -37,6 +38,7 @@ struct Context {
   std::mutex limits_mutex;
   core::ConnectionLimits limits;
   Topics topics;
+  Backplane backplane;
 };
 
 struct StopOrder {

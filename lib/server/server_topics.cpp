@@ -14,22 +14,43 @@ int Server::subscribe(uint64_t id, std::string_view pattern) {
     const Worker::CallbackScope scope;
     if (context_.callbacks.on_subscribe(&event, context_.callbacks.user) != 0) return WSB_E_REFUSED;
   }
+  core::TopicTrie::Change change = core::TopicTrie::Change::kNone;
+  const int result = subscribe_here(*worker, id, pattern, change);
+  if (change == core::TopicTrie::Change::kOnly) context_.backplane.want(pattern);
+  return result;
+}
+
+int Server::subscribe_here(Worker& worker, uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
   Topics& topics = context_.topics;
   const std::lock_guard<std::mutex> lock(topics.mutex());
-  bool added = false;
-  const int result = worker->subscribe(id, pattern, added);
-  if (result != WSB_OK || !added) return result;
+  const int result = worker.subscribe(id, pattern, change);
+  if (change == core::TopicTrie::Change::kNone) return result;
   const Worker::CallbackScope later;  // no end is told under the lock
-  topics.retained().match(pattern, [&](core::Buffer& message) { (void)worker->send_message(id, &message); });
-  return WSB_OK;
+  topics.retained().match(pattern, [&](core::Buffer& message) { (void)worker.send_message(id, &message); });
+  return result;
 }
 
 int Server::unsubscribe(uint64_t id, std::string_view pattern) {
   Worker* worker = worker_of(id);
-  return worker != nullptr ? worker->unsubscribe(id, pattern) : WSB_E_CLOSED;
+  if (worker == nullptr) return WSB_E_CLOSED;
+  core::TopicTrie::Change change = core::TopicTrie::Change::kNone;
+  const int result = worker->unsubscribe(id, pattern, change);
+  if (change == core::TopicTrie::Change::kOnly) context_.backplane.want_no_more(pattern);
+  return result;
 }
 
-int Server::publish(const Publication& publication, bool retain, PublishCounts& counts) {
+int Server::publish(const Publication& publication, uint32_t flags, PublishCounts& counts) {
+  const bool retain = (flags & WSB_PUBLISH_RETAIN) != 0;
+  const int result = publish_here(publication, retain, counts);
+  if (result != WSB_OK) return result;
+  context_.topics.count(counts);
+  if ((flags & WSB_PUBLISH_LOCAL) == 0) {
+    counts.backplane = context_.backplane.publish(publication.topic, *publication.message, retain);
+  }
+  return WSB_OK;
+}
+
+int Server::publish_here(const Publication& publication, bool retain, PublishCounts& counts) {
   Topics& topics = context_.topics;
   std::unique_lock<std::mutex> lock(topics.mutex(), std::defer_lock);
   if (retain) {
@@ -41,8 +62,23 @@ int Server::publish(const Publication& publication, bool retain, PublishCounts& 
     }
   }
   for (const auto& worker : workers_) worker->publish(publication, counts);
-  topics.count(counts);
   return WSB_OK;
+}
+
+void Server::set_backplane(const wsb_backplane& backplane) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (state_ != State::kCreated) throw ApiError(WSB_E_STATE, "the server was started before");
+  if (!context_.backplane.set(backplane)) throw ApiError(WSB_E_STATE, "the server has a backplane");
+}
+
+int Server::open_backplane(const wsb_backplane_host& host) {
+  return context_.backplane.open(host);
+}
+
+void Server::deliver(const Publication& publication, uint32_t flags) {
+  PublishCounts counts;
+  (void)publish_here(publication, (flags & WSB_PUBLISH_RETAIN) != 0, counts);
+  context_.topics.count_delivered(counts);
 }
 
 }  // namespace wsb::server

@@ -22,6 +22,7 @@ struct Publication {
 struct PublishCounts {
   uint64_t reached = 0;
   uint64_t refused = 0;
+  int backplane = WSB_OK;
 };
 
 class Topics {
@@ -42,6 +43,9 @@ class Topics {
 
   void count(const PublishCounts& counts) noexcept {
     published_.fetch_add(1, std::memory_order_relaxed);
+    count_delivered(counts);
+  }
+  void count_delivered(const PublishCounts& counts) noexcept {
     reached_.fetch_add(counts.reached, std::memory_order_relaxed);
     refused_.fetch_add(counts.refused, std::memory_order_relaxed);
   }

@@ -80,8 +80,8 @@ class Worker final : public core::TransportEvents {
   void* user(uint64_t id);
   int info(uint64_t id, wsb_conn_info& out);
   int64_t text(uint64_t id, uint32_t which, char* buffer, size_t capacity);
-  int subscribe(uint64_t id, std::string_view pattern, bool& added);
-  int unsubscribe(uint64_t id, std::string_view pattern);
+  int subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
+  int unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
   int subscriptions(uint64_t id, std::vector<std::string>& out);
   void publish(const Publication& publication, PublishCounts& counts);
   void list_connections(std::vector<uint64_t>& out);
@@ -188,7 +188,7 @@ class Worker final : public core::TransportEvents {
   std::vector<Session*> receivers_of(const Publication& publication);
   void publish_from_elsewhere(const Publication& publication, PublishCounts& counts);
   void hand_out(Command& command);
-  void drop_subscriptions(Session& session) noexcept;
+  void drop_subscriptions(Session& session, std::vector<std::string>& wanted_no_more) noexcept;
   void apply(Session& session, Command& command);
   int result_of(core::Connection::Result result) noexcept;
   int sent(core::Connection::Result result) noexcept;

@@ -8,7 +8,7 @@ namespace wsb::server {
 
 // ----------------------------------------------------------------------------------------------------------- subscriptions
 
-int Worker::subscribe(uint64_t id, std::string_view pattern, bool& added) {
+int Worker::subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find(id);
   if (session == nullptr || !session->is_open()) return WSB_E_CLOSED;
@@ -17,21 +17,20 @@ int Worker::subscribe(uint64_t id, std::string_view pattern, bool& added) {
   if (trie_.is_subscribed(member, pattern)) return WSB_OK;
   if (member.size() >= context_.config.max_topics_per_connection || !context_.topics.enter()) return WSB_E_LIMIT;
   try {
-    (void)trie_.subscribe(member, pattern);
+    change = trie_.subscribe(member, pattern);
   } catch (...) {
     context_.topics.leave(1);
     throw;
   }
-  added = true;
   return WSB_OK;
 }
 
-int Worker::unsubscribe(uint64_t id, std::string_view pattern) {
+int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find(id);
   if (session == nullptr) return WSB_E_CLOSED;
   if (!session->topics) return WSB_E_NOT_SUBSCRIBED;
-  const core::TopicTrie::Change change = trie_.unsubscribe(*session->topics, pattern);
+  change = trie_.unsubscribe(*session->topics, pattern);
   if (change == core::TopicTrie::Change::kNone) return WSB_E_NOT_SUBSCRIBED;
   context_.topics.leave(1);
   if (session->topics->size() == 0) session->topics.reset();
@@ -47,10 +46,19 @@ int Worker::subscriptions(uint64_t id, std::vector<std::string>& out) {
   return WSB_OK;
 }
 
-void Worker::drop_subscriptions(Session& session) noexcept {
+// With the gate held. What nobody else here wants is to be told to the backplane without it.
+void Worker::drop_subscriptions(Session& session, std::vector<std::string>& wanted_no_more) noexcept {
   if (!session.topics) return;
-  context_.topics.leave(session.topics->size());
-  trie_.drop(*session.topics);
+  core::TopicMember& member = *session.topics;
+  context_.topics.leave(member.size());
+  try {
+    std::string pattern;
+    while (context_.backplane.present() && member.size() != 0) {
+      if (trie_.drop_one(member, pattern) == core::TopicTrie::Change::kOnly) wanted_no_more.push_back(pattern);
+    }
+  } catch (const std::bad_alloc&) {  // the backplane goes on bringing some for nobody
+  }
+  trie_.drop(member);
   session.topics.reset();
 }
 

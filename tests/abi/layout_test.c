@@ -166,6 +166,30 @@ static void events(void) {
   FIELD(wsb_publish_result, size);
   FIELD(wsb_publish_result, reached);
   FIELD(wsb_publish_result, refused);
+  FIELD(wsb_publish_result, backplane);
+  FIELD(wsb_publish_result, reserved);
+  STRUCT(wsb_backplane_message);
+  FIELD(wsb_backplane_message, size);
+  FIELD(wsb_backplane_message, topic);
+  FIELD(wsb_backplane_message, topic_length);
+  FIELD(wsb_backplane_message, data);
+  FIELD(wsb_backplane_message, length);
+  FIELD(wsb_backplane_message, kind);
+  FIELD(wsb_backplane_message, flags);
+  STRUCT(wsb_backplane_host);
+  FIELD(wsb_backplane_host, size);
+  FIELD(wsb_backplane_host, server);
+  FIELD(wsb_backplane_host, deliver);
+  FIELD(wsb_backplane_host, changed);
+  STRUCT(wsb_backplane);
+  FIELD(wsb_backplane, size);
+  FIELD(wsb_backplane, self);
+  FIELD(wsb_backplane, open);
+  FIELD(wsb_backplane, publish);
+  FIELD(wsb_backplane, subscribe);
+  FIELD(wsb_backplane, unsubscribe);
+  FIELD(wsb_backplane, state);
+  FIELD(wsb_backplane, close);
   STRUCT(wsb_log_event);
   FIELD(wsb_log_event, size);
   FIELD(wsb_log_event, level);
@@ -243,6 +267,10 @@ static void reports(void) {
   FIELD(wsb_metrics, publish_refused);
   FIELD(wsb_metrics, retained_messages);
   FIELD(wsb_metrics, retained_bytes);
+  FIELD(wsb_metrics, backplane_state);
+  FIELD(wsb_metrics, backplane_published);
+  FIELD(wsb_metrics, backplane_refused);
+  FIELD(wsb_metrics, backplane_received);
 }
 
 int main(void) {

@@ -82,7 +82,7 @@ static void wrong_publications(void **state) {
   expect_error(wsb_publish(NULL, "a", 1, WSB_TEXT, "x", 1, NULL, NULL), WSB_E_INVALID, "server");
   wsb_publish_options options;
   wsb_publish_options_init(&options);
-  options.flags = 2;
+  options.flags = 4;
   expect_error(wsb_publish(rig->server, "a", 1, WSB_TEXT, "x", 1, &options, NULL), WSB_E_INVALID, "flags");
   wsb_publish_options_init(&options);
   options.reserved = 1;

@@ -51,6 +51,8 @@ class Value {
 
   uint32_t number(uint32_t min, uint32_t max) const { return static_cast<uint32_t>(number64(min, max)); }
 
+  bool is_off() const { return text_ == "off"; }
+
   // As number, where "0" and "off" mean off, which the library is told by `off`.
   uint32_t number_or_off(uint32_t min, uint32_t max, uint32_t off) const {
     if (text_ == "0" || text_ == "off") return off;
@@ -156,6 +158,17 @@ constexpr Flag kFlags[] = {
     {"--may-publish", nullptr, true, [](Options &o, const Value &v) { o.may_publish.push_back(v.pattern()); }},
     {"--max-topics", "max_topics_per_connection", true,
      [](Options &o, const Value &v) { o.config.max_topics_per_connection = v.number(1, 1000000); }},
+    {"--nats", nullptr, true, [](Options &o, const Value &v) { o.nats = v.text(); }},
+    {"--nats-prefix", nullptr, true, [](Options &o, const Value &v) { o.nats_prefix = v.pattern(); }},
+    {"--nats-credentials", nullptr, true, [](Options &o, const Value &v) { o.nats_credentials = v.text(); }},
+    {"--nats-ca", nullptr, true, [](Options &o, const Value &v) { o.nats_ca = v.text(); }},
+    {"--nats-cert", nullptr, true, [](Options &o, const Value &v) { o.nats_cert = v.text(); }},
+    {"--nats-key", nullptr, true, [](Options &o, const Value &v) { o.nats_key = v.text(); }},
+    {"--nats-buffer-bytes", nullptr, true,
+     [](Options &o, const Value &v) {
+       o.nats_refuse = v.is_off();
+       if (!o.nats_refuse) o.nats_buffer_bytes = v.number64(1024, uint64_t{1} << 32, " or off");
+     }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -189,6 +202,13 @@ void check_together(const Options &options) {
       !options.may_subscribe.empty() || !options.may_publish.empty() || config.max_topics_per_connection != 0;
   if (for_topics && !options.topics) {
     throw UsageError("--may-subscribe, --may-publish and --max-topics need --topics");
+  }
+  const bool for_nats = !options.nats_prefix.empty() || !options.nats_credentials.empty() || !options.nats_ca.empty() ||
+                        !options.nats_cert.empty() || !options.nats_key.empty() || options.nats_refuse ||
+                        options.nats_buffer_bytes != 0;
+  if (for_nats && options.nats.empty()) {
+    throw UsageError(
+        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key and --nats-buffer-bytes need --nats");
   }
   if (options.stop_spread_ms >= options.stop_deadline_ms) {
     throw UsageError("--stop-spread-ms must be below --stop-deadline-ms (" + std::to_string(options.stop_deadline_ms) +
@@ -264,23 +284,23 @@ A WebSocket server: ws:// on any path; http:// page at /, /healthz, /metrics.
 Listen     --host ADDRESS (127.0.0.1)  --port N (9001; 0: any free)  --unix PATH
            --workers N (1)  --tls-cert FILE --tls-key FILE --tls-client-ca FILE
 Heartbeat  --heartbeat-ms N|off (25000)  --heartbeat-timeout-ms N (half of it)
-           --liveness any|pong (any): what proves life, any byte or the pong
+           --liveness any|pong (any): what proves life
 Messages   --mode echo|broadcast|sink (echo)  --deflate: accept compression
            --max-message-bytes N (1048576)  --max-queue-bytes N (two of them)
            --slow-consumer refuse|close|drop-oldest (refuse): when that is full
-           --commands: obey /close CODE REASON, /abort, /ping, /pause MS,
-                       /flood COUNT BYTES, /auth TOKEN, /info
+           --commands: obey /close, /abort, /ping, /pause, /flood, /auth, /info
 Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
+           --nats URL,URL: join other servers  --nats-prefix TOPIC (wsbeat)
+           --nats-credentials, --nats-ca, --nats-cert, --nats-key FILE
+           --nats-buffer-bytes N|off (8388608): while NATS cannot be reached
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
-           --origin PATTERN: allowed beside the same host; repeat for more
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
            --max-connections N (1000000)  --max-connections-per-address N|off
-           --trusted-proxy CIDR: believe its X-Forwarded-For; repeat for more
+           --trusted-proxy CIDR (none), --origin PATTERN (same host); repeatable
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
-           --idle-timeout-ms N|off (off): 1001 without messages for so long
-           --stop-deadline-ms N (5000)  --stop-spread-ms N (0): SIGTERM, SIGINT
+           --idle-timeout-ms N|off  --stop-deadline-ms N  --stop-spread-ms N
 Output     --events: JSON lines on stdout  --quiet: no log  --help  --version
 )";
 }

@@ -33,6 +33,14 @@ struct Options {
   std::vector<std::string> may_publish;
   bool has_token = false;
   bool topics = false;
+  std::string nats;  // servers; "": no backplane
+  std::string nats_prefix;
+  std::string nats_credentials;
+  std::string nats_ca;
+  std::string nats_cert;
+  std::string nats_key;
+  uint64_t nats_buffer_bytes = 0;
+  bool nats_refuse = false;
   bool commands = false;
   bool events = false;
   bool quiet = false;

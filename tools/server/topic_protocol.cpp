@@ -132,10 +132,12 @@ std::string topic_acknowledged(const std::string &id) {
   return out;
 }
 
-std::string topic_published(const std::string &id, uint64_t reached, uint64_t refused) {
+std::string topic_published(const std::string &id, uint64_t reached, uint64_t refused, bool crossed) {
   std::string out;
   JsonObject object(out);
-  with_id(object.text("type", "acknowledged"), id).number("reached", reached).number("refused", refused).end();
+  with_id(object.text("type", "acknowledged"), id).number("reached", reached).number("refused", refused);
+  if (!crossed) object.boolean("crossed", false);
+  object.end();
   return out;
 }
 

@@ -27,7 +27,7 @@ bool read_topic_request(std::string_view text, TopicRequest &request, std::strin
 // `data` and `id` are JSON.
 std::string topic_event(std::string_view topic, std::string_view data);
 std::string topic_acknowledged(const std::string &id);
-std::string topic_published(const std::string &id, uint64_t reached, uint64_t refused);
+std::string topic_published(const std::string &id, uint64_t reached, uint64_t refused, bool crossed);
 std::string topic_error(const std::string &id, const char *code, std::string_view text);
 
 }  // namespace tool

@@ -58,7 +58,8 @@ void publish(App &app, Peer &peer, const TopicRequest &request) {
   const int error = wsb_publish(app.server, request.topic.data(), request.topic.size(), WSB_TEXT, event.data(),
                                 event.size(), &options, &result);
   if (error != WSB_OK) return answer(app, peer, request, error);
-  if (!request.id.empty()) reply(app, peer, topic_published(request.id, result.reached, result.refused));
+  if (!request.id.empty())
+    reply(app, peer, topic_published(request.id, result.reached, result.refused, result.backplane == WSB_OK));
 }
 
 }  // namespace
