@@ -52,7 +52,7 @@ void set_credentials(natsOptions* options, const Settings& settings) {
           "credentials_file");
   }
   if (settings.tls_cert_file.empty() != settings.tls_key_file.empty()) {
-    throw std::runtime_error("tls_cert_file, tls_key_file: both or neither");
+    throw std::runtime_error("tls_key_file: goes together with tls_cert_file, both or neither");
   }
   if (!settings.tls_ca_file.empty()) {
     check(natsOptions_SetSecure(options, true), "tls_ca_file");

@@ -72,9 +72,11 @@ def settle(publishers, receivers, topic):
     for number, publisher in enumerate(publishers):
         publisher.publish(topic, f"settled {number}")
     for client in receivers:
-        marks = {f"settled {number}" for number in range(len(publishers))}
+        marks = [f"settled {number}" for number in range(len(publishers))]
         while marks:
-            marks.discard(client.next_event()[1])
+            data = client.next_event()[1]
+            if data in marks:
+                marks.remove(data)
 
 
 __all__ = ["TopicClient"]

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import namedtuple
 
 PROGRAM = shutil.which("nats-server") or "/usr/sbin/nats-server"
 START_TIMEOUT_S = 15.0
@@ -65,6 +66,9 @@ def cluster(folder, size):
     return servers
 
 
+Message = namedtuple("Message", "subject number data headers")  # number: of the subscription that brought it
+
+
 class RawNats:
     """A NATS client in a few lines, for what other programs see and do."""
 
@@ -92,7 +96,7 @@ class RawNats:
         assert words and words[0] in (b"MSG", b"HMSG"), line
         head = int(words[-2]) if words[0] == b"HMSG" else 0
         data = self.file.read(int(words[-1]) + 2)[:-2]
-        self.messages.append((words[1].decode(), data[head:], data[:head].decode()))
+        self.messages.append(Message(words[1].decode(), int(words[2]), data[head:], data[:head].decode()))
         return False
 
     def subscribe(self, subject, number=1):
@@ -104,7 +108,7 @@ class RawNats:
         self.flush()
 
     def next_message(self):
-        """(subject, data, headers)"""
+        """The next Message."""
         while not self.messages:
             self._take(self.file.readline())
         return self.messages.pop(0)
@@ -114,10 +118,10 @@ class RawNats:
 
 
 def subscriptions(port):
-    """Subjects below "wsbeat." that clients of this server have at NATS, from its monitoring port, with how many connections each."""
+    """Subjects below "wsbeat." that clients of a NATS server have, each as often as clients have it, from its monitoring port."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), 10) as sock:
         sock.sendall(b"GET /connz?subs=1 HTTP/1.0\r\n\r\n")
         while data := sock.recv(65536):
             answer += data
-    return sorted(re.findall(rb'"(wsbeat\.[^"]*)"', answer.replace(rb"\u003e", b">")))
+    return sorted(re.findall(r'"(wsbeat\.[^"]*)"', answer.decode().replace("\\u003e", ">")))
