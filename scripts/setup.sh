@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 build_packages="cmake ninja-build g++ make pkg-config libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev nlohmann-json3-dev libnats-dev"
 deb_packages="dpkg-dev fakeroot file"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
-  python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux nats-server $deb_packages"
+  python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux nats-server nginx-light $deb_packages"
 
 fail() {
   echo "setup: $*" >&2

@@ -185,6 +185,7 @@ class Worker final : public core::TransportEvents {
   void post_send(Session& session, core::BufferRef message);
   int refuse_from_elsewhere(Session& session);
   void drop_oldest_inflight(Session& session, size_t needed);
+  Session* find_with_gate(uint64_t id) const noexcept;
   std::vector<Session*> receivers_of(const Publication& publication);
   void publish_from_elsewhere(const Publication& publication, PublishCounts& counts);
   void hand_out(Command& command);

@@ -25,9 +25,16 @@ int Worker::subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Ch
   return WSB_OK;
 }
 
+// While its on_close runs, a connection is gone for everybody else.
+Session* Worker::find_with_gate(uint64_t id) const noexcept {
+  Session* session = find(id);
+  const bool gone = session == nullptr || (!is_own_thread() && session->public_state() == WSB_STATE_CLOSED);
+  return gone ? nullptr : session;
+}
+
 int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
   const std::lock_guard<std::mutex> lock(gate_);
-  Session* session = find(id);
+  Session* session = find_with_gate(id);
   if (session == nullptr) return WSB_E_CLOSED;
   if (!session->topics) return WSB_E_NOT_SUBSCRIBED;
   change = trie_.unsubscribe(*session->topics, pattern);
@@ -39,9 +46,8 @@ int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::
 
 int Worker::subscriptions(uint64_t id, std::vector<std::string>& out) {
   const std::lock_guard<std::mutex> lock(gate_);  // even on this thread: another may subscribe it
-  Session* session = find(id);
-  // While its on_close runs, a connection is gone for everybody else.
-  if (session == nullptr || (!is_own_thread() && session->public_state() == WSB_STATE_CLOSED)) return WSB_E_CLOSED;
+  const Session* session = find_with_gate(id);
+  if (session == nullptr) return WSB_E_CLOSED;
   if (session->topics) out = session->topics->patterns();
   return WSB_OK;
 }
