@@ -7,6 +7,7 @@ usage: bench/crossing.py [--build FOLDER]. Clients, servers and NATS share this 
 import argparse
 import json
 import os
+import re
 import select
 import statistics
 import sys
@@ -21,6 +22,7 @@ LATENCY_ROUNDS = 2000
 FLOOD = 50000
 FAN_OUT_RECEIVERS = 500  # of each server
 FAN_OUT = 2000
+SUBSCRIPTIONS = 100000
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -149,6 +151,23 @@ def fan_out(instances, nats_pid):
           f"{1e6 * (cpu_seconds(*pids) - cpu) / deliveries:.2f} us in the servers, {1e6 * (cpu_seconds(nats_pid) - nats_cpu) / deliveries:.3f} us in NATS")
 
 
+def memory():
+    """Of one server, for each topic such as users.17 that somebody is subscribed to."""
+    from server import Server
+    from topics import TopicClient
+
+    def resident_kib():
+        return int(re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{instance.pid}/status").read_text(encoding="ascii"), re.M)[1])
+
+    with Server("--topics", "--max-topics", SUBSCRIPTIONS, "--quiet") as instance:
+        client = TopicClient(instance)
+        before = resident_kib()
+        for number in range(SUBSCRIPTIONS):
+            client.send(type="subscribe", topic=f"users.{number}")
+        client.publish("nobody", 0)
+        print(f"memory for each of {SUBSCRIPTIONS} subscriptions to topics of their own: {1024 * (resident_kib() - before) / SUBSCRIPTIONS:.0f} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=ROOT / "build/dev", help="build folder with the programs (default: %(default)s)")
@@ -170,6 +189,7 @@ def main():
             for instance in instances:
                 instance.kill()
             nats.kill()
+    memory()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_every_page_is_reached_from_the_readme():
 def test_names_of_the_interface_exist(path):
     """Also those of the build: targets of make, options of CMake."""
     text = path.read_text()
-    known = set(re.findall(r"\b(?:wsb|WSB)_\w+", HEADER + page("include/wsbeat/version.h") + page("include/wsbeat/export.h")))
+    known = set(re.findall(r"\b(?:wsb|WSB)_\w+", HEADER + page("include/wsbeat/nats.h") + page("include/wsbeat/version.h") + page("include/wsbeat/export.h")))
     known |= {f"WSB_E_{name}" for name, _, _ in listed_values("WSB_ERROR_MAP")} | {f"WSB_CAUSE_{name}" for name, _, _ in listed_values("WSB_CAUSE_MAP")}
     assert set(re.findall(r"\b(?:wsb|WSB)_\w*\w", text)) - known == set()
     assert set(re.findall(r"\bmake ([a-z]+)\b(?=`|\n| [A-Z]+=|$)", text)) <= set(re.findall(r"^([a-z]+):", page("Makefile"), re.M))
@@ -149,7 +149,7 @@ def test_flags_are_those_of_the_program():
 
 @each_document
 def test_flags_that_are_mentioned_exist(path):
-    others = {"--cflags", "--libs", "--install", "--prefix"}
+    others = {"--cflags", "--libs", "--install", "--prefix", "--cluster", "--routes"}
     assert set(re.findall(FLAG, path.read_text())) - set(re.findall(FLAG, run("--help").stdout)) <= others
 
 

@@ -1,10 +1,14 @@
 """Fixtures: NATS servers and wsbeat servers that meet there."""
 
+import os
 import time
 
 import pytest
 import nats
 from topics import TopicClient
+
+# Where a sanitizer stands between, dlopen does not know where the program looks for its libraries.
+os.environ["LD_LIBRARY_PATH"] = os.environ["WSBEAT_LIBDIR"]
 
 
 @pytest.fixture
