@@ -1,11 +1,13 @@
 #!/bin/bash
 # Installs what is missing to build (build), to test (test), to package (deb) and to measure (bench) on Debian 12 or later. Quick when nothing is missing.
-# Packages come from Debian; those that only the tests' JavaScript client needs come from npm.
+# Packages come from Debian; those that only JavaScript programs of tests and measurements need come from npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build_packages="cmake ninja-build g++ make pkg-config libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev nlohmann-json3-dev libnats-dev"
 deb_packages="dpkg-dev fakeroot file"
+bench_packages="libbenchmark-dev libboost-dev golang-go golang-github-gorilla-websocket-dev python3-websockets python3-aiohttp
+  python3-uvloop python3-matplotlib linux-perf strace openssl"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
   python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux nats-server nginx-light $deb_packages"
 
@@ -33,21 +35,27 @@ apt() {
 }
 
 wanted=""
-need_npm=""
+need_clang=""
+npm_folders=""
 for set_name in "${@:-build}"; do
   case $set_name in
     build) wanted+=" $build_packages" ;;
     deb) wanted+=" $deb_packages" ;;
-    bench) wanted+=" libbenchmark-dev" ;;
+    bench)
+      wanted+=" $bench_packages"
+      npm_folders+=" bench/peers/ws"
+      ;;
     test)
       wanted+=" $test_packages"
-      need_npm=yes
-      # Debian's node stays away when node and npm come from elsewhere.
-      if ! { command -v node && command -v npm; } >/dev/null; then wanted+=" nodejs npm"; fi
+      npm_folders+=" tests/clients"
+      need_clang=yes
       ;;
     *) fail "unknown set \"$set_name\": build, test, deb or bench" ;;
   esac
 done
+
+# Debian's node stays away when node and npm come from elsewhere.
+if [ -n "$npm_folders" ] && ! { command -v node && command -v npm; } >/dev/null; then wanted+=" nodejs npm"; fi
 
 missing=""
 for package in $wanted; do
@@ -62,7 +70,7 @@ if [ -n "$missing" ]; then
 fi
 
 # clang's sanitizer and fuzzer runtime is a package of its own, named after clang's version.
-if [ -n "$need_npm" ]; then
+if [ -n "$need_clang" ]; then
   runtime=libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev
   if ! installed "$runtime"; then
     missing=" $runtime"
@@ -72,10 +80,10 @@ if [ -n "$need_npm" ]; then
   fi
 fi
 
-clients=tests/clients
-if [ -n "$need_npm" ] && [ -f $clients/package-lock.json ] &&
-  [ ! $clients/node_modules/.package-lock.json -nt $clients/package-lock.json ]; then
-  echo "setup: npm ci in $clients" >&2
-  (cd $clients && npm ci --no-audit --no-fund --loglevel=error >&2) || fail "npm ci failed in $clients"
-  touch $clients/node_modules/.package-lock.json
-fi
+for folder in $npm_folders; do
+  [ -f "$folder/package-lock.json" ] || continue
+  [ ! "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ] || continue
+  echo "setup: npm ci in $folder" >&2
+  (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error >&2) || fail "npm ci failed in $folder"
+  touch "$folder/node_modules/.package-lock.json"
+done

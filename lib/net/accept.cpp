@@ -12,7 +12,8 @@
 #include "core/proxy.h"
 #include "net/errors.h"
 #include "net/loop_impl.h"
-#include "net/socket.h"
+#include "net/plain_socket.h"
+#include "net/tls_socket.h"
 #include "wsbeat/wsbeat.h"
 
 namespace wsb::net {
@@ -94,22 +95,41 @@ void Loop::Impl::accept_waiting(int most) noexcept {
   }
 }
 
-bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
-  std::unique_ptr<Socket> socket;
+void Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
   try {
-    socket = std::make_unique<Socket>(*this, fd);
-    if (!events.on_accepted(*socket, peer_address(peer), config.tls.enabled())) {
-      ::close(fd);
-      return false;
+    if (config.tls.enabled()) {
+      adopt_tls(fd, peer);
+    } else {
+      adopt_plain(fd, peer);
     }
   } catch (const std::bad_alloc&) {
     ::close(fd);
-    return false;
+  }
+}
+
+void Loop::Impl::adopt_plain(int fd, const sockaddr_storage& peer) {
+  auto socket = std::make_unique<PlainSocket>(*this, fd);
+  if (!events.on_accepted(*socket, peer_address(peer), false)) {
+    ::close(fd);
+    return;
+  }
+  if (socket->watch()) {
+    (void)socket.release();  // until its end
+    return;
+  }
+  socket->closed();
+  ::close(fd);
+}
+
+void Loop::Impl::adopt_tls(int fd, const sockaddr_storage& peer) {
+  auto socket = std::make_unique<TlsSocket>(*this, fd);
+  if (!events.on_accepted(*socket, peer_address(peer), true)) {
+    ::close(fd);
+    return;
   }
   lws_adopt_desc_t description{};
   description.vh = vhost;
-  description.type =
-      static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
+  description.type = static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL);
   description.fd.sockfd = fd;
   description.vh_prot_name = "wsbeat";
   description.opaque = socket.get();
@@ -118,10 +138,9 @@ bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
   adopting = nullptr;
   if (wsi != nullptr) {
     socket.release()->adopted(wsi);  // until RAW_CLOSE
-    return true;
+    return;
   }
   socket->closed();
-  return false;
 }
 
 void Loop::listen(int fd) {

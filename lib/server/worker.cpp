@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kMaxRoundsPerTurn = 4;  // then other descriptors get their turn
 constexpr size_t kMaxWritesPerFlush = 16;
+constexpr size_t kWriteAtOnceBytes = 8 * 1024;  // a longer answer leaves while it lies in the processor's cache
 constexpr size_t kMaxSpans = 64;
 
 // No destructor, so that the library can be unloaded.
@@ -141,6 +142,7 @@ void Worker::on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) {
       session.conn.receive(bytes, n, loop_->now(), session);
     }
   });
+  if (session.conn.queued_bytes() >= kWriteAtOnceBytes && !session.write_blocked) (void)flush(session);
 }
 
 void Worker::on_writable(core::Transport& transport) {
@@ -231,7 +233,10 @@ void Worker::settle(Session& session) {
     tell_late_close(session);
   }
   let_last_bytes_pass(session);
-  if (!session.write_blocked && !flush(session)) return;
+  if (!session.write_blocked && !flush(session)) {
+    session.transport->end(core::Ending::kBroken);
+    return;
+  }
   tell_late_close(session);
   if (session.conn.take_shutdown()) session.transport->shutdown_write();
   if (session.conn.dead()) {
@@ -263,7 +268,7 @@ void Worker::count_queue(Session& session) noexcept {
   session.counted_queue_bytes = queued;
 }
 
-// Writes what is queued. False: the session is gone.
+// Writes what is queued. False: the transport is broken, which the next try will find again.
 bool Worker::flush(Session& session) {
   core::Span spans[kMaxSpans];
   for (size_t i = 0; i < kMaxWritesPerFlush; ++i) {
@@ -274,10 +279,7 @@ bool Worker::flush(Session& session) {
     const core::TimeUs left = loop_->now();  // before the write: the peer's pong may be there before it returns
     const int64_t taken = session.transport->write(spans, count);
     metrics_.writes.add(1);
-    if (taken < 0) {
-      session.transport->end(core::Ending::kBroken);
-      return false;
-    }
+    if (taken < 0) return false;
     const uint64_t pings_before = session.conn.heartbeat_figures().pings_sent.get();
     metrics_.bytes_out.add(static_cast<uint64_t>(taken));
     guarded(session, [&] { session.conn.wrote(static_cast<size_t>(taken), left, stalled_us_, session); });
