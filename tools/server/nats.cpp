@@ -12,7 +12,12 @@
 namespace tool {
 namespace {
 
-constexpr char kLibrary[] = "libwsbeat-nats.so." WSBEAT_SOVERSION;
+// Its SONAME: until 1.0 a minor version may break the ABI.
+std::string library_name() {
+  std::string name = "libwsbeat-nats.so." + std::to_string(WSB_VERSION_MAJOR);
+  if (WSB_VERSION_MAJOR == 0) name += "." + std::to_string(WSB_VERSION_MINOR);
+  return name;
+}
 
 constexpr std::pair<const char *, const char *> kFlagOfField[] = {
     {"servers", "--nats"},        {"prefix", "--nats-prefix"},      {"credentials_file", "--nats-credentials"},
@@ -34,7 +39,7 @@ const char *text_or_null(const std::string &text) {
 
 void join_nats(const Options &options, wsb_server *server) {
   if (options.nats.empty()) return;
-  void *const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);  // stays until the end
+  void *const library = dlopen(library_name().c_str(), RTLD_NOW | RTLD_LOCAL);  // stays until the end
   if (library == nullptr) throw std::runtime_error(std::string("--nats: ") + dlerror());
   const auto create = reinterpret_cast<decltype(&wsb_nats_create)>(dlsym(library, "wsb_nats_create"));
   if (create == nullptr) throw std::runtime_error(std::string("--nats: ") + dlerror());

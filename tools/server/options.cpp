@@ -69,7 +69,7 @@ class Value {
   }
 
   std::string pattern() const {
-    const std::string name(text_);
+    std::string name(text_);
     if (wsb_topic_covers(name.data(), name.size(), name.data(), name.size()) < 0)
       refuse("a topic or a pattern of topics");
     return name;
