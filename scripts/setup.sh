@@ -9,7 +9,9 @@ deb_packages="dpkg-dev fakeroot file"
 bench_packages="libbenchmark-dev libboost-dev golang-go golang-github-gorilla-websocket-dev python3-websockets python3-aiohttp
   python3-uvloop python3-matplotlib linux-perf strace openssl"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
-  python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux nats-server nginx-light $deb_packages"
+  python3-pytest-timeout python3-websockets python3-aiohttp chromium iproute2 nftables strace openssl util-linux systemd nats-server $deb_packages"
+# Tested with as programs, on ports of the tests; what they install as services stays off.
+service_packages="nginx libnginx-mod-stream haproxy prometheus"
 
 fail() {
   echo "setup: $*" >&2
@@ -34,6 +36,24 @@ apt() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >&2
 }
 
+# Installs packages whose services must not run: a policy keeps them from being started now (unless the machine has one of its own), and systemd is
+# told not to start them later.
+apt_without_services() {
+  local policy=/usr/sbin/policy-rc.d made="" service status=0
+  if [ ! -e $policy ]; then
+    made=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
+  fi
+  apt install --no-install-recommends "$@" || status=$?
+  [ -z "$made" ] || as_root rm -f $policy
+  [ $status = 0 ] || return $status
+  [ -d /run/systemd/system ] || return 0
+  for service in nginx haproxy prometheus; do
+    case " $* " in *" $service "*) as_root systemctl disable --quiet $service >&2 || true ;; esac
+  done
+}
+
 wanted=""
 need_clang=""
 npm_folders=""
@@ -46,8 +66,8 @@ for set_name in "${@:-build}"; do
       npm_folders+=" bench/peers/ws"
       ;;
     test)
-      wanted+=" $test_packages"
-      npm_folders+=" tests/clients"
+      wanted+=" $test_packages $service_packages"
+      npm_folders+=" tests/clients tests/dashboard"
       need_clang=yes
       ;;
     *) fail "unknown set \"$set_name\": build, test, deb or bench" ;;
@@ -66,7 +86,7 @@ if [ -n "$missing" ]; then
   echo "setup: installing$missing" >&2
   apt update || fail "apt-get update failed; missing:$missing"
   # shellcheck disable=SC2086 # a list
-  apt install --no-install-recommends $missing || fail "could not install:$missing"
+  apt_without_services $missing || fail "could not install:$missing"
 fi
 
 # clang's sanitizer and fuzzer runtime is a package of its own, named after clang's version.

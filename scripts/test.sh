@@ -14,8 +14,9 @@ ubsan_options=halt_on_error=1:print_stacktrace=1
 tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'$root/tests/tsan.supp'"
 
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
-together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan nats nats-asan
-  conformance conformance-asan conformance-tsan clients clients-asan"
+together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan
+  conformance conformance-asan conformance-tsan clients clients-asan dashboard
+  gateway gateway-asan nats nats-asan"
 alone="faults faults-asan"
 
 # ------------------------------------------------------------------------------------------------------------------ running
@@ -103,6 +104,15 @@ suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
 suite_conformance_tsan() { python_suite conformance-tsan tsan conformance 600; }
 suite_clients() { python_suite clients dev clients 300; }
 suite_clients_asan() { python_suite clients-asan asan clients 400; }
+suite_dashboard() {
+  local out=$results/dashboard/node
+  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run dashboard node junit 120 node --test --test-concurrency=1 \
+    --test-reporter=spec --test-reporter-destination=stdout --test-reporter=junit --test-reporter-destination="$out/node.xml" \
+    tests/dashboard/dashboard.test.mjs
+}
+suite_gateway() { python_suite gateway dev gateway 300; }
+# Not what the servers have no part in, or only wait in.
+suite_gateway_asan() { python_suite gateway-asan asan gateway 400 --ignore=tests/gateway/test_prometheus.py --ignore=tests/gateway/test_idle.py; }
 suite_faults() { python_suite faults dev faults 600; }
 # Not where memory or milliseconds are measured.
 suite_faults_asan() {

@@ -5,11 +5,13 @@
 #include <uv.h>
 
 #include <array>
+#include <memory>
 
 #include "net/loop.h"
 
 namespace wsb::net {
 
+class PlainSocket;
 class Socket;
 class TlsSocket;
 
@@ -28,9 +30,10 @@ struct Loop::Impl {
   void close_sockets() noexcept;
   void close_listener() noexcept;
   void accept_waiting(int most) noexcept;
-  void adopt(int fd, const struct sockaddr_storage& peer) noexcept;
-  void adopt_plain(int fd, const struct sockaddr_storage& peer);
-  void adopt_tls(int fd, const struct sockaddr_storage& peer);
+  void adopt(int fd, const struct sockaddr_storage& address) noexcept;
+  // From here on a socket that was accepted looks after itself; or it ends at once.
+  void serve(std::unique_ptr<PlainSocket> socket) noexcept;
+  void serve(std::unique_ptr<TlsSocket> socket) noexcept;
   void pause_accepting(int error) noexcept;
   void watch_listener() noexcept;
 

@@ -19,9 +19,10 @@ void Socket::lift_queue_limit() {
   if (!ended_) (void)::setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_limit, sizeof no_limit);
 }
 
-bool Socket::input_waiting() {
+core::Unread Socket::unread() {
   int waiting = 0;
-  return !ended_ && ::ioctl(fd_, FIONREAD, &waiting) == 0 && waiting > 0;
+  const bool some = !ended_ && ::ioctl(fd_, FIONREAD, &waiting) == 0 && waiting > 0;
+  return some ? core::Unread::kBytes : core::Unread::kNothing;
 }
 
 void Socket::ask_for_reset() noexcept {
@@ -33,11 +34,11 @@ void Socket::shut_down_output() noexcept {
   (void)::shutdown(fd_, SHUT_WR);
 }
 
-// After a reset libuv reports an error without reading; a Close frame may lie before it in the kernel's queue.
+// After a reset an error is reported without reading; a Close frame may lie before it in the kernel's queue, also while we do not read.
 void Socket::drain_input() {
-  if (!reading_ || !heard_) return;
+  if (!heard_) return;
   uint8_t* bytes = loop_.drain_buffer.data();
-  for (size_t drained = 0; drained < kMaxDrainedBytes && reading_;) {
+  for (size_t drained = 0; drained < kMaxDrainedBytes;) {
     const int64_t n = read_some(bytes, loop_.drain_buffer.size());
     if (n <= 0) break;
     deliver(bytes, static_cast<size_t>(n));

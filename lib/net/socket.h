@@ -8,9 +8,10 @@ namespace wsb::net {
 class Socket : public core::Transport {
  public:
   void lift_queue_limit() override;
-  bool input_waiting() override;
+  core::Unread unread() override;
   std::string client_subject() override { return {}; }
 
+  int descriptor() const noexcept { return fd_; }
   // The socket has ended: what the kernel still holds is read, then the end is reported. Once.
   void closed();
 

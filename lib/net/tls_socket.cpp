@@ -104,8 +104,15 @@ void TlsSocket::end(core::Ending ending) {
   lws_set_timeout(wsi_, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
-bool TlsSocket::input_waiting() {
-  return !ended_ && ((ssl_ != nullptr && tls_input_pending(ssl_)) || Socket::input_waiting());
+// Only whole records are delivered, and the last one may be long in coming.
+core::Unread TlsSocket::unread() {
+  if (ended_ || ssl_ == nullptr) return core::Unread::kNothing;
+  if (tls_input_pending(ssl_) || Socket::unread() == core::Unread::kBytes) return core::Unread::kBytes;
+  return tls_bytes_read(ssl_) != read_at_ping_ ? core::Unread::kPart : core::Unread::kNothing;
+}
+
+void TlsSocket::ping_left() {
+  if (ssl_ != nullptr) read_at_ping_ = tls_bytes_read(ssl_);
 }
 
 std::string TlsSocket::client_subject() {

@@ -17,7 +17,8 @@ class TlsSocket final : public Socket {
   void set_reading(bool reading) override;
   void shutdown_write() override;
   void end(core::Ending ending) override;
-  bool input_waiting() override;
+  core::Unread unread() override;
+  void ping_left() override;
   std::string client_subject() override;
 
   // -- what lws reports
@@ -32,6 +33,7 @@ class TlsSocket final : public Socket {
 
   lws* wsi_ = nullptr;
   ssl_st* ssl_ = nullptr;         // once bytes have come
+  uint64_t read_at_ping_ = 0;     // as tls_bytes_read
   std::vector<uint8_t> blocked_;  // a record that the socket did not take; must be repeated as it is
   bool shutdown_wanted_ = false;
 };

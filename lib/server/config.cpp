@@ -127,6 +127,9 @@ void read_handshake(const wsb_config& in, ServerConfig& out) {
   if (!out.trusted_proxies.add_list(text(in.trusted_proxies), bad)) {
     refuse("trusted_proxies", "'" + bad + "' is no address, CIDR block or 'unix'");
   }
+  out.proxy_protocol = choice("proxy_protocol", in.proxy_protocol, WSB_PROXY_PROTOCOL_REQUIRED);
+  if (out.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && out.trusted_proxies.empty())
+    refuse("proxy_protocol", "needs trusted_proxies");
 }
 
 void read_deflate(const wsb_config& in, ServerConfig& out) {
@@ -170,7 +173,6 @@ core::HeartbeatSettings read_heartbeat(uint32_t interval_ms, uint32_t timeout_ms
 ServerConfig read_config(const wsb_config& config) {
   ServerConfig out;
   if (config.reserved0 != 0) refuse("reserved0", "must be 0");
-  if (config.reserved1 != 0) refuse("reserved1", "must be 0");
   if (config.reserved2 != 0) refuse("reserved2", "must be 0");
   if (config.reserved3 != 0) refuse("reserved3", "must be 0");
   read_listen(config, out);

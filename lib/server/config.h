@@ -29,6 +29,7 @@ struct ServerConfig {
   core::ConnectionConfig connection;
   core::HandshakeConfig handshake;
   core::CidrSet trusted_proxies;
+  uint32_t proxy_protocol = WSB_PROXY_PROTOCOL_OFF;
   uint32_t workers = 1;
   uint32_t log_level = WSB_LOG_WARNING;
   bool queue_delivery = false;

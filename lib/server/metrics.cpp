@@ -69,6 +69,12 @@ uint64_t WorkerMetrics::lag_us(core::TimeUs now) const noexcept {
   return windows_ago == 1 ? lag_now_us.get() : 0;
 }
 
+void count_close(CloseCounts& counts, uint32_t cause, uint32_t code) {
+  const bool own = code >= kFirstOwnCode;
+  if (own && counts.size() >= kMostCloseCounts && counts.count({cause, code}) == 0) code = kOtherCodes;
+  ++counts[{cause, code}];
+}
+
 void MetricsSum::add(const WorkerMetrics& w, core::TimeUs now) {
   totals.connections += w.connections.get();
   totals.opened += w.opened.get();
@@ -101,14 +107,15 @@ std::string prometheus_text(const MetricsSum& sum) {
   const wsb_metrics& t = sum.totals;
   std::string out;
   out.reserve(6000);
+  head(out, "wsbeat_build_info", "gauge", "Always 1; the label tells the library's version.");
+  append(out, "wsbeat_build_info", "{version=\"" WSB_VERSION_STRING "\"}", 1);
   single(out, "wsbeat_connections", "gauge", "WebSocket connections open now.", t.connections);
   single(out, "wsbeat_connections_opened_total", "counter", "Handshakes completed.", t.opened);
   head(out, "wsbeat_closes_total", "counter", "Ends of connections by cause and received close code.");
   for (const auto& [key, count] : sum.closes) {
-    char labels[96];
-    (void)std::snprintf(labels, sizeof labels, "{cause=\"%s\",code=\"%" PRIu32 "\"}", wsb_cause_name(key.first),
-                        key.second);
-    append(out, "wsbeat_closes_total", labels, count);
+    const std::string code = key.second == kOtherCodes ? "other" : std::to_string(key.second);
+    const std::string labels = std::string("{cause=\"") + wsb_cause_name(key.first) + "\",code=\"" + code + "\"}";
+    append(out, "wsbeat_closes_total", labels.c_str(), count);
   }
   single(out, "wsbeat_closes_clean_total", "counter", "Ends with a Close frame in both directions.", t.closed_clean);
   head(out, "wsbeat_handshakes_refused_total", "counter", "Handshakes refused by cause.");

@@ -119,7 +119,7 @@ void Server::set_up(bool caller_is_worker) {
   const std::exception_ptr failure = failure_;
   if (failure == nullptr) {
     port_.store(listeners_->port(), std::memory_order_relaxed);
-    unix_path_ = listeners_->unix_path();
+    socket_file_ = listeners_->socket_file();
     running_ = workers_.size();
     state_ = State::kRunning;
   }
@@ -130,7 +130,7 @@ void Server::set_up(bool caller_is_worker) {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   for (const auto& worker : workers_) worker->close();
-  if (listeners_) net::remove_unix_socket(listeners_->unix_path());
+  if (listeners_) net::remove_socket_file(listeners_->socket_file());
   listeners_.reset();
   lock.lock();
   state_ = State::kCreated;
@@ -177,7 +177,7 @@ void Server::worker_ended() noexcept {
       return;
     }
   }
-  net::remove_unix_socket(unix_path_);
+  net::remove_socket_file(socket_file_);
   context_.backplane.close();
   context_.delivery->stopped();
   const std::lock_guard<std::mutex> lock(mutex_);

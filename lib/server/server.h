@@ -76,7 +76,7 @@ class Server {
   // Used by set_up() and the workers that it starts, one after the other.
   std::unique_ptr<net::Listeners> listeners_;
   net::LoopConfig loop_config_;
-  std::string unix_path_;
+  net::SocketFile socket_file_;
   std::vector<std::thread> threads_;
   std::mutex join_mutex_;
 

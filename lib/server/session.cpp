@@ -89,8 +89,8 @@ void Session::on_dropped(core::Connection& /*connection*/, size_t messages) {
   worker.metrics().messages_dropped.add(messages);
 }
 
-bool Session::input_waiting(core::Connection& /*connection*/) {
-  return transport != nullptr && transport->input_waiting();
+core::Unread Session::unread(core::Connection& /*connection*/) {
+  return transport != nullptr ? transport->unread() : core::Unread::kNothing;
 }
 
 }  // namespace wsb::server

@@ -24,6 +24,7 @@ struct EventNode;
 struct Head {
   std::string buffer;  // a head that came in pieces
   core::PeerAddress peer;
+  bool awaits_proxy_header = false;
 };
 
 struct SessionTimer : core::WheelNode {
@@ -66,7 +67,7 @@ struct Session final : core::ConnectionEvents {
   void on_drain(core::Connection& connection) override;
   void on_closed(core::Connection& connection, const core::CloseInfo& info) override;
   void on_dropped(core::Connection& connection, size_t messages) override;
-  bool input_waiting(core::Connection& connection) override;
+  core::Unread unread(core::Connection& connection) override;
 
   Worker& worker;
   core::Transport* transport;

@@ -126,7 +126,10 @@ class Worker final : public core::TransportEvents {
   StopCounts stop_counts() const noexcept { return stop_counts_; }
 
  private:
+  bool wants_proxy_header(const core::PeerAddress& peer) const noexcept override;
   bool on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) override;
+  void on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept override;
+  void on_bad_proxy_header(core::Transport& transport, const char* why) override;
   void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
   void on_writable(core::Transport& transport) override;
   void on_ended(core::Transport& transport) override;
@@ -162,6 +165,7 @@ class Worker final : public core::TransportEvents {
 
   void take_head(Session& session, uint8_t* bytes, size_t n);
   void head_timed_out(Session& session);
+  void refuse_proxy_header(Session& session, const char* why);
   void serve(Session& session, const core::Request& request, uint8_t* rest, size_t rest_bytes);
   void serve_http(Session& session, const core::Request& request, const std::string& peer);
   void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest,

@@ -308,6 +308,8 @@ int Worker::info(uint64_t id, wsb_conn_info& out) {
     out.rtt_last_us = heartbeat.rtt_last_us.get();
     out.rtt_smoothed_us = heartbeat.rtt_smoothed_us.get();
     out.rtt_min_us = heartbeat.rtt_min_us.get();
+    const core::TimeUs due_at = heartbeat.due_at.get();
+    out.heartbeat_due_us = due_at > now ? due_at - now : 0;
     std::unique_lock<std::mutex> lock(gate_, std::defer_lock);
     if (is_own_thread()) lock.lock();
     out.topics = session.topics ? session.topics->size() : 0;
@@ -326,6 +328,9 @@ void Worker::add_metrics(MetricsSum& sum) {
   sum.totals.queue_refused += refused_elsewhere_.load(std::memory_order_relaxed);
   sum.totals.messages_dropped += dropped_elsewhere_.load(std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(gate_);
+  // There from the beginning, so that a rate sees the first of them.
+  for (const uint32_t cause : {WSB_CAUSE_HEARTBEAT_TIMEOUT, WSB_CAUSE_NETWORK_ERROR})
+    sum.closes[{cause, WSB_CLOSE_ABNORMAL}] += 0;
   for (const auto& [key, count] : close_counts_) sum.closes[key] += count;
 }
 

@@ -46,7 +46,7 @@ static void configuration(void) {
   FIELD(wsb_config, max_event_queue_bytes);
   FIELD(wsb_config, subprotocols);
   FIELD(wsb_config, require_subprotocol);
-  FIELD(wsb_config, reserved1);
+  FIELD(wsb_config, proxy_protocol);
   FIELD(wsb_config, origins);
   FIELD(wsb_config, trusted_proxies);
   FIELD(wsb_config, deflate);
@@ -238,6 +238,7 @@ static void reports(void) {
   FIELD(wsb_conn_info, rtt_smoothed_us);
   FIELD(wsb_conn_info, rtt_min_us);
   FIELD(wsb_conn_info, reserved);
+  FIELD(wsb_conn_info, heartbeat_due_us);
   FIELD(wsb_conn_info, topics);
   STRUCT(wsb_metrics);
   FIELD(wsb_metrics, size);

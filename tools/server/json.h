@@ -1,4 +1,4 @@
-// Writing JSON objects: for events, /info and /api/connections. No reading.
+// Writing JSON objects: for events, /info, /api/connections and the dashboard. No reading.
 #pragma once
 
 #include <cstdint>

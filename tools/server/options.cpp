@@ -120,6 +120,11 @@ constexpr Flag kFlags[] = {
        o.token = v.text();
        o.has_token = true;
      }},
+    {"--dashboard-token", nullptr, true,
+     [](Options &o, const Value &v) {
+       o.dashboard_token = v.text();
+       o.has_dashboard_token = true;
+     }},
     {"--auth-timeout-ms", "auth_timeout_ms", true,
      [](Options &o, const Value &v) { o.config.auth_timeout_ms = v.number_or_off(50, 600000, 0); }},
     {"--idle-timeout-ms", "idle_timeout_ms", true,
@@ -142,6 +147,12 @@ constexpr Flag kFlags[] = {
     {"--close-timeout-ms", "close_timeout_ms", true,
      [](Options &o, const Value &v) { o.config.close_timeout_ms = v.number(50, 600000); }},
     {"--trusted-proxy", "trusted_proxies", true, [](Options &o, const Value &v) { v.append_to(o.trusted_proxies); }},
+    {"--proxy-protocol", "proxy_protocol", true,
+     [](Options &o, const Value &v) {
+       o.config.proxy_protocol = v.choice({{"off", WSB_PROXY_PROTOCOL_OFF},
+                                           {"trusted", WSB_PROXY_PROTOCOL_TRUSTED},
+                                           {"required", WSB_PROXY_PROTOCOL_REQUIRED}});
+     }},
     {"--deflate", "deflate", false, [](Options &o, const Value &) { o.config.deflate = 1; }},
     {"--tls-cert", "tls_cert_file", true, [](Options &o, const Value &v) { o.tls_cert = v.text(); }},
     {"--tls-key", "tls_key_file", true, [](Options &o, const Value &v) { o.tls_key = v.text(); }},
@@ -209,6 +220,9 @@ void check_together(const Options &options) {
   if (for_nats && options.nats.empty()) {
     throw UsageError(
         "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key and --nats-buffer-bytes need --nats");
+  }
+  if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
+    throw UsageError("--proxy-protocol needs --trusted-proxy");
   }
   if (options.stop_spread_ms >= options.stop_deadline_ms) {
     throw UsageError("--stop-spread-ms must be below --stop-deadline-ms (" + std::to_string(options.stop_deadline_ms) +
@@ -291,14 +305,14 @@ Messages   --mode echo|broadcast|sink (echo)  --deflate: accept compression
            --commands: obey /close, /abort, /ping, /pause, /flood, /auth, /info
 Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
-           --nats URL,URL: join other servers  --nats-prefix TOPIC (wsbeat)
-           --nats-credentials, --nats-ca, --nats-cert, --nats-key FILE
-           --nats-buffer-bytes N|off (8388608): while NATS cannot be reached
+           --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
+           --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
            --max-connections N (1000000)  --max-connections-per-address N|off
-           --trusted-proxy CIDR (none), --origin PATTERN (same host); repeatable
+           --trusted-proxy CIDR (none)  --proxy-protocol off|trusted|required
+           --origin PATTERN (same host)  --dashboard-token SECRET
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
            --idle-timeout-ms N|off  --stop-deadline-ms N  --stop-spread-ms N
 Output     --events: JSON lines on stdout  --quiet: no log  --help  --version

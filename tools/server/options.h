@@ -23,6 +23,7 @@ struct Options {
   std::string origins;
   std::string trusted_proxies;
   std::string token;
+  std::string dashboard_token;
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
@@ -32,6 +33,7 @@ struct Options {
   std::vector<std::string> may_subscribe;  // patterns; none: all
   std::vector<std::string> may_publish;
   bool has_token = false;
+  bool has_dashboard_token = false;
   bool topics = false;
   std::string nats;  // servers; "": no backplane
   std::string nats_prefix;

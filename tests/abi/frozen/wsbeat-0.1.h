@@ -132,6 +132,13 @@ enum {
   WSB_DELIVERY_QUEUE = 1      /* wsb_server_event_fd and wsb_server_next_events */
 };
 
+/* The PROXY protocol, versions 1 and 2, of load balancers (wsb_config). Whether a header comes is never guessed. */
+enum {
+  WSB_PROXY_PROTOCOL_OFF = 0,     /* no header is read (default) */
+  WSB_PROXY_PROTOCOL_TRUSTED = 1, /* connections from trusted_proxies begin with one, all others do not */
+  WSB_PROXY_PROTOCOL_REQUIRED = 2 /* as TRUSTED, and connections from anywhere else are ended at once */
+};
+
 /* Client certificates (TLS). */
 enum { WSB_CLIENT_CERT_NONE = 0, WSB_CLIENT_CERT_OPTIONAL = 1, WSB_CLIENT_CERT_REQUIRED = 2 };
 
@@ -190,13 +197,14 @@ enum { WSB_INITIATOR_LOCAL = 1, WSB_INITIATOR_REMOTE = 2, WSB_INITIATOR_NETWORK 
   XX(ADDRESS, 8, "address")               /* 429: max_connections_per_address */                 \
   XX(STOPPING, 9, "stopping")             /* 503: the server is stopping */                      \
   XX(UNAUTHORIZED, 10, "unauthorized")    /* 401 by the application */                           \
-  XX(APPLICATION, 11, "application")      /* any other answer of on_handshake */
+  XX(APPLICATION, 11, "application")      /* any other answer of on_handshake */                 \
+  XX(PROXY_HEADER, 12, "proxy_header")    /* nothing is answered: no or a malformed PROXY header */
 
 enum {
 #define WSB_XX(name, value, text) WSB_REFUSAL_##name = value,
   WSB_REFUSAL_MAP(WSB_XX)
 #undef WSB_XX
-      WSB_REFUSAL_LAST_ = 11
+      WSB_REFUSAL_LAST_ = 12
 };
 
 /* States of a connection as wsb_conn_info reports them. */
@@ -268,10 +276,10 @@ typedef struct wsb_config {
   /* Handshake. Lists are comma separated. */
   const char *subprotocols;     /* in order of preference, each an RFC 7230 token: "v2.0,v1.5" */
   uint32_t require_subprotocol; /* 0 or 1: 400 unless one of them was offered */
-  uint32_t reserved1;
-  const char *origins;         /* allowed beside the same host: "https://app.example, https://" "*.example.org" with a
+  uint32_t proxy_protocol;      /* WSB_PROXY_PROTOCOL_OFF, _TRUSTED, _REQUIRED: before TLS; needs trusted_proxies */
+  const char *origins;          /* allowed beside the same host: "https://app.example, https://" "*.example.org" with a
                                 * star for any run of characters; "*" alone allows every origin */
-  const char *trusted_proxies; /* addresses or CIDR blocks, or "unix", whose X-Forwarded-For is believed */
+  const char *trusted_proxies;  /* addresses or CIDR blocks, or "unix", whose X-Forwarded-For and PROXY header are believed */
 
   /* permessage-deflate (RFC 7692). Memory per connection that uses it, by default: 262 KiB once it was sent a compressed message, 39 KiB
    * once it has sent one; with 9 window bits and memLevel 1 about 9 KiB each way: docs/flow-control.md has the table. */
@@ -379,7 +387,7 @@ typedef struct wsb_close_event {
 
 typedef struct wsb_refused_event {
   size_t size;
-  uint32_t status;  /* the HTTP status sent */
+  uint32_t status;  /* the HTTP status sent; 0: none */
   uint32_t refusal; /* WSB_REFUSAL_* */
   const char *peer; /* as in wsb_open_event */
 } wsb_refused_event;
@@ -629,7 +637,7 @@ typedef struct wsb_conn_info {
   uint32_t paused;                /* 1 while the application paused it */
   uint32_t tls;                   /* 1 over TLS */
   uint32_t deflate;               /* 1 if permessage-deflate was negotiated */
-  uint32_t peer_port;             /* TCP port of the socket's other end; 0 for Unix sockets */
+  uint32_t peer_port;             /* TCP port of the socket's other end, or the one in its PROXY header; 0 for Unix sockets */
   uint32_t heartbeat_interval_ms; /* in force; WSB_OFF: off */
   uint32_t heartbeat_timeout_ms;
   uint32_t heartbeat_waiting; /* 1: a ping is out and its answer due */
@@ -647,7 +655,9 @@ typedef struct wsb_conn_info {
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
   uint32_t reserved;
-  uint64_t topics; /* subscriptions */
+  uint64_t heartbeat_due_us; /* until the answer is due while one is awaited, else until the next ping; 0: now, off, or a deadline
+                              * that does not run because reading is paused */
+  uint64_t topics;           /* subscriptions */
 } wsb_conn_info;
 
 static inline void wsb_conn_info_init(wsb_conn_info *info) {
