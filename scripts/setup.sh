@@ -4,12 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build_packages="cmake ninja-build g++ make pkg-config libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev"
+build_packages="cmake ninja-build g++ make pkg-config libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev nlohmann-json3-dev libnats-dev"
 deb_packages="dpkg-dev fakeroot file"
 bench_packages="libbenchmark-dev libboost-dev golang-go golang-github-gorilla-websocket-dev python3-websockets python3-aiohttp
   python3-uvloop python3-matplotlib linux-perf strace openssl"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
-  python3-pytest-timeout python3-websockets python3-aiohttp chromium iproute2 nftables strace openssl util-linux systemd $deb_packages"
+  python3-pytest-timeout python3-websockets python3-aiohttp chromium iproute2 nftables strace openssl util-linux systemd nats-server $deb_packages"
 # Tested with as programs, on ports of the tests; what they install as services stays off.
 service_packages="nginx libnginx-mod-stream haproxy prometheus"
 

@@ -14,9 +14,9 @@ ubsan_options=halt_on_error=1:print_stacktrace=1
 tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'$root/tests/tsan.supp'"
 
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
-together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan
+together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan
   conformance conformance-asan conformance-tsan clients clients-asan dashboard
-  gateway gateway-asan"
+  gateway gateway-asan nats nats-asan"
 alone="faults faults-asan"
 
 # ------------------------------------------------------------------------------------------------------------------ running
@@ -93,6 +93,12 @@ suite_server() { python_suite server dev server 400; }
 # Python itself has no sanitizer's runtime, so it cannot load such a library.
 suite_server_asan() { python_suite server-asan asan server 600 -k "not ctypes"; }
 suite_server_tsan() { python_suite server-tsan tsan server 600 -k "not ctypes"; }
+suite_topics() { python_suite topics dev topics 120; }
+# Not where memory is measured.
+suite_topics_asan() { python_suite topics-asan asan topics 240 --ignore=tests/topics/test_many.py; }
+suite_topics_tsan() { python_suite topics-tsan tsan topics 240 --ignore=tests/topics/test_many.py; }
+suite_nats() { python_suite nats dev nats 200; }
+suite_nats_asan() { python_suite nats-asan asan nats 400; }
 suite_conformance() { python_suite conformance dev conformance 400; }
 suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
 suite_conformance_tsan() { python_suite conformance-tsan tsan conformance 600; }
@@ -153,7 +159,7 @@ say() { printf '[%4d s] %s\n' $(($(date +%s) - started)) "$*"; }
 
 wanted=$(for suite in $chosen; do trees_of "$suite"; done)
 trees=$(for tree in dev asan tsan fuzz; do [[ " ${wanted//$'\n'/ } " != *" $tree "* ]] || echo $tree; done)
-declare -A targets=([dev]="" [asan]="wsbeat-server examples core_tests capi_tests" [tsan]="wsbeat-server examples capi_tests" [fuzz]="fuzzers")
+declare -A targets=([dev]="" [asan]="wsbeat-server wsbeat-nats examples core_tests capi_tests" [tsan]="wsbeat-server examples capi_tests" [fuzz]="fuzzers")
 for tree in $trees; do
   say "building $tree"
   TARGETS=${targets[$tree]} run build "$tree" plain 1200 scripts/build.sh "$tree" || say "building $tree FAILED"

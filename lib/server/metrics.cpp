@@ -136,6 +136,20 @@ std::string prometheus_text(const MetricsSum& sum) {
   single(out, "wsbeat_heartbeat_pings_total", "counter", "Heartbeat pings sent.", t.pings_sent);
   single(out, "wsbeat_heartbeat_pongs_total", "counter", "Heartbeat pings answered.", t.pongs_received);
   histogram(out, sum);
+  single(out, "wsbeat_subscriptions", "gauge", "Subscriptions to topics now.", t.subscriptions);
+  single(out, "wsbeat_published_total", "counter", "Publications.", t.published);
+  single(out, "wsbeat_publish_reached_total", "counter", "Receivers whose queue took a publication.",
+         t.publish_reached);
+  single(out, "wsbeat_publish_refused_total", "counter", "Receivers whose queue refused a publication.",
+         t.publish_refused);
+  single(out, "wsbeat_retained_messages", "gauge", "Retained messages.", t.retained_messages);
+  single(out, "wsbeat_retained_bytes", "gauge", "Bytes of retained messages and their names.", t.retained_bytes);
+  single(out, "wsbeat_backplane_up", "gauge", "1: the backplane is connected.",
+         t.backplane_state == WSB_BACKPLANE_UP ? 1 : 0);
+  single(out, "wsbeat_backplane_published_total", "counter", "Publications that the backplane took.",
+         t.backplane_published);
+  single(out, "wsbeat_backplane_refused_total", "counter", "Publications that it did not take.", t.backplane_refused);
+  single(out, "wsbeat_backplane_received_total", "counter", "Messages of other servers.", t.backplane_received);
   single(out, "wsbeat_writes_total", "counter", "System calls that wrote.", t.writes);
   single(out, "wsbeat_loop_turns_total", "counter", "Turns of the workers' event loops.", t.loop_turns);
   head(out, "wsbeat_loop_lag_seconds", "gauge", "Largest lateness of a timer in the last five to ten seconds.");

@@ -72,6 +72,7 @@ Server::Server(ServerConfig config, const wsb_callbacks& callbacks) : context_(s
 // Nothing in it allocates: its order has no reason to copy.
 Server::~Server() {  // NOLINT(bugprone-exception-escape)
   abort_and_wait();
+  context_.backplane.close();  // before the workers that it delivers to
 }
 
 bool Server::is_on_worker_thread() const noexcept {
@@ -177,6 +178,7 @@ void Server::worker_ended() noexcept {
     }
   }
   net::remove_socket_file(socket_file_);
+  context_.backplane.close();
   context_.delivery->stopped();
   const std::lock_guard<std::mutex> lock(mutex_);
   running_ = 0;
@@ -294,6 +296,8 @@ std::vector<uint64_t> Server::connections() {
 MetricsSum Server::metrics() {
   MetricsSum sum;
   for (const auto& worker : workers_) worker->add_metrics(sum);
+  context_.topics.add_metrics(sum.totals);
+  context_.backplane.add_metrics(sum.totals);
   return sum;
 }
 

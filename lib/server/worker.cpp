@@ -360,14 +360,17 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
   if (stopping_) ++(info.clean ? stop_counts_.clean : stop_counts_.aborted);
   context_.log(WSB_LOG_DEBUG, session.id, "closed: ", wsb_cause_name(info.cause));
   context_.delivery->closed(session, info);
+  std::vector<std::string> wanted_no_more;
   {
     const std::lock_guard<std::mutex> lock(gate_);
     registry_.remove(session.id);
+    drop_subscriptions(session, wanted_no_more);
     try {
       count_close(close_counts_, info.cause, info.code);
     } catch (const std::bad_alloc&) {  // a count less
     }
   }
+  for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
   leave_limits(session);
 }
 

@@ -226,8 +226,13 @@ void Worker::open_session(Session& session, const std::string& answer, const cor
     metrics_.opened.sub(1);
     metrics_.connections.sub(1);
     session.conn.give_up();
-    const std::lock_guard<std::mutex> lock(gate_);
-    registry_.remove(session.id);
+    std::vector<std::string> wanted_no_more;
+    {
+      const std::lock_guard<std::mutex> lock(gate_);
+      registry_.remove(session.id);
+      drop_subscriptions(session, wanted_no_more);
+    }
+    for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
     throw;
   }
 }

@@ -11,6 +11,8 @@
 #include "http.h"
 #include "modes.h"
 #include "peer.h"
+#include "topic_protocol.h"
+#include "topics.h"
 
 namespace tool {
 namespace {
@@ -59,7 +61,8 @@ void on_open(const wsb_open_event *event, void *user) {
   App &app = app_of(user);
   const Role role = Dashboard::role_of(event->conn_user);
   const bool authenticated = app.options.config.auth_timeout_ms == 0;
-  Peer *const peer = new (std::nothrow) Peer(event->conn, role, authenticated);
+  const bool topics = app.options.topics && std::string_view(event->subprotocol) == kTopicSubprotocol;
+  Peer *const peer = new (std::nothrow) Peer(event->conn, role, authenticated, topics);
   if (peer == nullptr || wsb_conn_set_user(app.server, event->conn, peer) != WSB_OK) {
     delete peer;
     wsb_abort(app.server, event->conn);
@@ -68,7 +71,7 @@ void on_open(const wsb_open_event *event, void *user) {
   guarded(app, [&] {
     if (role != Role::kApplication) return app.dashboard.add(*peer);
     app.events.open(*event);
-    if (authenticated && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
+    if (authenticated && !topics && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
   });
 }
 
@@ -80,6 +83,7 @@ void on_message(const wsb_message_event *event, void *user) {
   guarded(app, [&] {
     if (peer->role != Role::kApplication) return app.dashboard.take(*peer, *event);
     if (app.takes_orders && take_order(app, *peer, *event)) return;
+    if (peer->topics) return take_topic_message(app, *peer, *event);
     switch (app.options.mode) {
       case Mode::kEcho:
         send_or_hold(app, *peer, event->kind, event->data, event->length);
@@ -135,6 +139,10 @@ void on_log(const wsb_log_event *event, void *user) {
   });
 }
 
+int on_subscribe(const wsb_subscribe_event *event, void *user) {
+  return judge_subscription(app_of(user).options, *event);
+}
+
 }  // namespace
 
 App::App(Options parsed)
@@ -167,6 +175,7 @@ wsb_callbacks make_callbacks(App &app) {
     callbacks.on_pong = on_pong;
     callbacks.on_refused = on_refused;
   }
+  if (app.options.topics) callbacks.on_subscribe = on_subscribe;
   if (!app.options.quiet) callbacks.on_log = on_log;
   return callbacks;
 }

@@ -82,7 +82,7 @@ void run_auth(App &app, Peer &peer, std::string_view token) {
   if (!peer.authenticated) {
     peer.authenticated = true;
     wsb_conn_authenticate(app.server, peer.conn);
-    if (app.options.mode == Mode::kBroadcast) app.registry.add(peer.conn);
+    if (!peer.topics && app.options.mode == Mode::kBroadcast) app.registry.add(peer.conn);
   }
   reply(app, peer, "ok");
 }

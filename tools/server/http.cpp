@@ -21,11 +21,20 @@ struct Resource {
   void (*answer)(App &app, wsb_request *request);
 };
 
+// Local delivery goes on without NATS, so its absence does not make the server unhealthy.
+const char *nats_line(const App &app) {
+  if (app.options.nats.empty()) return "";
+  wsb_metrics metrics;
+  wsb_metrics_init(&metrics);
+  wsb_server_get_metrics(app.server, &metrics);
+  return metrics.backplane_state == WSB_BACKPLANE_UP ? "nats: up\n" : "nats: down\n";
+}
+
 void answer_health(App &app, wsb_request *request) {
   if (app.stopping) {
     respond_text(request, 503, "stopping\n");
   } else {
-    respond_text(request, 200, "ok\n");
+    respond_text(request, 200, std::string("ok\n") + nats_line(app));
   }
 }
 

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "app.h"
+#include "nats.h"
 #include "systemd.h"
 
 namespace tool {
@@ -166,6 +167,12 @@ int serve(const Options &options, int signals, int done) {
   const wsb_callbacks callbacks = make_callbacks(app);
   int error = wsb_server_create(&config, &callbacks, &app.server);
   if (error != WSB_OK) return complain_about_start(error, error_text(error));
+  try {
+    join_nats(app.options, app.server);
+  } catch (const std::exception &problem) {
+    wsb_server_destroy(app.server);
+    return complain(kExitCannotStart, std::string("cannot start: ") + problem.what());
+  }
   app.log.start();
   app.events.start();
   if (app.options.commands) app.timers.start(app.server);

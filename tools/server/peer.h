@@ -17,7 +17,8 @@ enum class Role : uint8_t {
 
 // Owned by the connection's worker thread, except where PauseTimers is named.
 struct Peer {
-  Peer(wsb_conn id, Role its_role, bool is_authenticated) : conn(id), role(its_role), authenticated(is_authenticated) {}
+  Peer(wsb_conn id, Role its_role, bool is_authenticated, bool speaks_topics)
+      : conn(id), role(its_role), authenticated(is_authenticated), topics(speaks_topics) {}
   ~Peer() {
     wsb_message_release(held);
     wsb_message_release(flood);
@@ -28,6 +29,7 @@ struct Peer {
   const wsb_conn conn;
   const Role role;
   bool authenticated;
+  const bool topics;   // speaks wsbeat.topics.v1
   bool timed = false;  // was ever paused by /pause; from then on PauseTimers' lock guards the next three
   bool paused_by_backpressure = false;
   bool paused_by_timer = false;
