@@ -31,6 +31,7 @@ bench: ## build and run the benchmarks
 	@scripts/build.sh dev
 	/usr/bin/python3 bench/compare.py
 	/usr/bin/python3 bench/idle.py
+	/usr/bin/python3 bench/crossing.py
 	bench/syscalls.sh
 	build/dev/bench/core_bench
 

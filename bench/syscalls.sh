@@ -34,7 +34,7 @@ run() {
     [ -z "$port" ] || break
     sleep 0.05
   done
-  "$build/bench/load" --port "$port" --connections "$connections" --depth "$depth" --size "$size" --seconds "$seconds"
+  "$build/bench/load" echo --port "$port" --connections "$connections" --depth "$depth" --size "$size" --seconds "$seconds"
   kill -TERM "$(pgrep -P "$tracer" -n)"
   wait "$tracer"
 }

@@ -31,12 +31,22 @@ string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
 configure_file(pkgconfig/wsbeat.pc.in wsbeat.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/wsbeat.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 
+if(TARGET wsbeat-nats)
+  # A file of its own: who has the base package alone does not have this library.
+  install(TARGETS wsbeat-nats EXPORT wsbeatNatsTargets
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT nats NAMELINK_COMPONENT natsdev)
+  install(EXPORT wsbeatNatsTargets NAMESPACE wsbeat:: DESTINATION ${package_dir} COMPONENT natsdev)
+  configure_file(pkgconfig/wsbeat-nats.pc.in wsbeat-nats.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/wsbeat-nats.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT natsdev)
+endif()
+
 if(TARGET wsbeat-server)
   install(TARGETS wsbeat-server RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
   install(FILES docs/man/wsbeat-server.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT server)
 endif()
 
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT dev)
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/guide COMPONENT dev FILES_MATCHING PATTERN "*.md" PATTERN man EXCLUDE)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/guide COMPONENT dev FILES_MATCHING PATTERN "*.md" PATTERN "*.png" PATTERN man EXCLUDE)
 install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT dev
-        FILES_MATCHING PATTERN "*.c" PATTERN "*.cpp" PATTERN "*.py")
+        FILES_MATCHING PATTERN "*.c" PATTERN "*.cpp" PATTERN "*.py" PATTERN "*.sh" PATTERN "*.html" PATTERN "*.conf" PATTERN "*.cfg" PATTERN "*.service" PATTERN "*.socket"
+        PATTERN "*.yml" PATTERN "*.json")

@@ -1,4 +1,5 @@
-# cpack: three Debian packages, named as Debian names them: libwsbeat<SONAME version>, libwsbeat-dev and wsbeat-server.
+# cpack: Debian packages, named as Debian names them: libwsbeat<SONAME version>, libwsbeat-dev and wsbeat-server, and with NATS
+# libwsbeat-nats<SONAME version> and libwsbeat-nats-dev.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME wsbeat)
 set(CPACK_PACKAGE_VENDOR wsbeat)
@@ -9,7 +10,10 @@ set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/DebianFiles.cmake)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_VERBATIM_VARIABLES ON)
-set(CPACK_COMPONENTS_ALL runtime dev server)
+set(CPACK_COMPONENTS_ALL runtime dev server nats natsdev)
+if(NOT TARGET wsbeat-nats)
+  list(REMOVE_ITEM CPACK_COMPONENTS_ALL nats natsdev)
+endif()
 if(NOT TARGET wsbeat-server)
   list(REMOVE_ITEM CPACK_COMPONENTS_ALL server)
 endif()
@@ -47,8 +51,24 @@ wsbeat.")
 set(CPACK_DEBIAN_SERVER_PACKAGE_NAME wsbeat-server)
 set(CPACK_DEBIAN_SERVER_PACKAGE_SECTION net)
 set(CPACK_COMPONENT_SERVER_DEPENDS runtime)
+set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS libwsbeat-nats${WSBEAT_SOVERSION})
 set(CPACK_COMPONENT_SERVER_DESCRIPTION "WebSocket server program on libwsbeat
 Echoes, broadcasts or swallows messages, and serves a page, health and
 metrics on the same port.")
+
+set(CPACK_DEBIAN_NATS_PACKAGE_NAME libwsbeat-nats${WSBEAT_SOVERSION})
+set(CPACK_DEBIAN_NATS_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_NATS_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/triggers)
+set(CPACK_COMPONENT_NATS_DEPENDS runtime)
+set(CPACK_COMPONENT_NATS_DESCRIPTION "backplane of wsbeat servers over NATS
+Carries publications between wsbeat servers, with NATS's own C client.
+wsbeat-server loads it when it is started with --nats.")
+
+set(CPACK_DEBIAN_NATSDEV_PACKAGE_NAME libwsbeat-nats-dev)
+set(CPACK_DEBIAN_NATSDEV_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_NATSDEV_PACKAGE_DEPENDS "libnats-dev")
+set(CPACK_COMPONENT_NATSDEV_DEPENDS nats dev)
+set(CPACK_COMPONENT_NATSDEV_DESCRIPTION "backplane of wsbeat servers over NATS, development files
+Link of the library, pkg-config file and CMake targets of wsbeat-nats.")
 
 include(CPack)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Judges the sources without changing them. usage: scripts/lint.sh [format] [tidy]; both without arguments.
-# clang-tidy reads lib and tools; a file that was clean is read again only after a change to it, a header or the rules.
+# clang-tidy reads lib, backplane and tools; a file that was clean is read again only after a change to it, a header or the rules.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,11 +21,11 @@ tidy_one() {
 
 tidy() {
   mkdir -p build/tidy
-  TIDY_FLAGS=$(pkg-config --cflags libwebsockets libuv openssl zlib)
+  TIDY_FLAGS=$(pkg-config --cflags libwebsockets libuv openssl zlib libnats)
   TIDY_COMMON=$( (clang-tidy --version && find include lib tools -name '*.h' | LC_ALL=C sort | xargs cat .clang-tidy "$0") | sha256sum)
   export TIDY_FLAGS TIDY_COMMON
   export -f tidy_one
-  find lib tools -name '*.cpp' | LC_ALL=C sort | xargs -P "${JOBS:-2}" -I{} bash -c 'tidy_one {}'
+  find lib backplane tools -name '*.cpp' | LC_ALL=C sort | xargs -P "${JOBS:-2}" -I{} bash -c 'tidy_one {}'
 }
 
 for what in "${@:-format tidy}"; do

@@ -14,8 +14,9 @@ ubsan_options=halt_on_error=1:print_stacktrace=1
 tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'$root/tests/tsan.supp'"
 
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
-together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan
-  conformance conformance-asan conformance-tsan clients clients-asan python"
+together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan
+  conformance conformance-asan conformance-tsan clients clients-asan python dashboard
+  gateway gateway-asan nats nats-asan"
 alone="faults faults-asan"
 
 # ------------------------------------------------------------------------------------------------------------------ running
@@ -92,6 +93,12 @@ suite_server() { python_suite server dev server 400; }
 # Python itself has no sanitizer's runtime, so it cannot load such a library.
 suite_server_asan() { python_suite server-asan asan server 600 -k "not ctypes"; }
 suite_server_tsan() { python_suite server-tsan tsan server 600 -k "not ctypes"; }
+suite_topics() { python_suite topics dev topics 120; }
+# Not where memory is measured.
+suite_topics_asan() { python_suite topics-asan asan topics 240 --ignore=tests/topics/test_many.py; }
+suite_topics_tsan() { python_suite topics-tsan tsan topics 240 --ignore=tests/topics/test_many.py; }
+suite_nats() { python_suite nats dev nats 200; }
+suite_nats_asan() { python_suite nats-asan asan nats 400; }
 suite_conformance() { python_suite conformance dev conformance 400; }
 suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
 suite_conformance_tsan() { python_suite conformance-tsan tsan conformance 600; }
@@ -103,6 +110,15 @@ suite_python() {
   WSBEAT_BUILD=$root/build/dev run python pytest junit 400 build/python/venv/bin/python -m pytest -q -p no:cacheprovider \
     -o junit_family=xunit2 --timeout=120 --junitxml="$results/python/pytest/pytest.xml" tests/python
 }
+suite_dashboard() {
+  local out=$results/dashboard/node
+  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run dashboard node junit 120 node --test --test-concurrency=1 \
+    --test-reporter=spec --test-reporter-destination=stdout --test-reporter=junit --test-reporter-destination="$out/node.xml" \
+    tests/dashboard/dashboard.test.mjs
+}
+suite_gateway() { python_suite gateway dev gateway 300; }
+# Not what the servers have no part in, or only wait in.
+suite_gateway_asan() { python_suite gateway-asan asan gateway 400 --ignore=tests/gateway/test_prometheus.py --ignore=tests/gateway/test_idle.py; }
 suite_faults() { python_suite faults dev faults 600; }
 # Not where memory or milliseconds are measured.
 suite_faults_asan() {
@@ -149,7 +165,7 @@ say() { printf '[%4d s] %s\n' $(($(date +%s) - started)) "$*"; }
 
 wanted=$(for suite in $chosen; do trees_of "$suite"; done)
 trees=$(for tree in dev asan tsan fuzz; do [[ " ${wanted//$'\n'/ } " != *" $tree "* ]] || echo $tree; done)
-declare -A targets=([dev]="" [asan]="wsbeat-server examples core_tests capi_tests" [tsan]="wsbeat-server examples capi_tests" [fuzz]="fuzzers")
+declare -A targets=([dev]="" [asan]="wsbeat-server wsbeat-nats examples core_tests capi_tests" [tsan]="wsbeat-server examples capi_tests" [fuzz]="fuzzers")
 for tree in $trees; do
   say "building $tree"
   TARGETS=${targets[$tree]} run build "$tree" plain 1200 scripts/build.sh "$tree" || say "building $tree FAILED"

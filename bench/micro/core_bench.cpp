@@ -101,5 +101,3 @@ BENCHMARK_CAPTURE(assemble, binary_64, Opcode::kBinary);
 BENCHMARK_CAPTURE(assemble, text_64, Opcode::kText);
 
 }  // namespace
-
-BENCHMARK_MAIN();

@@ -45,14 +45,17 @@ extern "C" {
   XX(TLS, -10, "certificate, key or TLS setting refused")                   \
   XX(VERSION, -11, "library versions do not fit together")                  \
   XX(SYSTEM, -12, "the operating system refused")                           \
-  XX(INTERNAL, -13, "internal error")
+  XX(INTERNAL, -13, "internal error")                                       \
+  XX(LIMIT, -14, "a limit of the configuration is reached")                 \
+  XX(REFUSED, -15, "refused by the application")                            \
+  XX(NOT_SUBSCRIBED, -16, "the connection has no such subscription")
 
 typedef enum wsb_error {
   WSB_OK = 0,
 #define WSB_XX(name, value, text) WSB_E_##name = value,
   WSB_ERROR_MAP(WSB_XX)
 #undef WSB_XX
-      WSB_E_LAST_ = -14
+      WSB_E_LAST_ = -17
 } wsb_error;
 
 /* A short English text for an error code; never NULL, static storage. Unknown codes give "unknown error". */
@@ -97,6 +100,13 @@ enum {
 enum {
   WSB_DELIVERY_CALLBACKS = 0, /* on the connection's worker thread (default) */
   WSB_DELIVERY_QUEUE = 1      /* wsb_server_event_fd and wsb_server_next_events */
+};
+
+/* The PROXY protocol, versions 1 and 2, of load balancers (wsb_config). Whether a header comes is never guessed. */
+enum {
+  WSB_PROXY_PROTOCOL_OFF = 0,     /* no header is read (default) */
+  WSB_PROXY_PROTOCOL_TRUSTED = 1, /* connections from trusted_proxies begin with one, all others do not */
+  WSB_PROXY_PROTOCOL_REQUIRED = 2 /* as TRUSTED, and connections from anywhere else are ended at once */
 };
 
 /* Client certificates (TLS). */
@@ -157,13 +167,14 @@ enum { WSB_INITIATOR_LOCAL = 1, WSB_INITIATOR_REMOTE = 2, WSB_INITIATOR_NETWORK 
   XX(ADDRESS, 8, "address")               /* 429: max_connections_per_address */                 \
   XX(STOPPING, 9, "stopping")             /* 503: the server is stopping */                      \
   XX(UNAUTHORIZED, 10, "unauthorized")    /* 401 by the application */                           \
-  XX(APPLICATION, 11, "application")      /* any other answer of on_handshake */
+  XX(APPLICATION, 11, "application")      /* any other answer of on_handshake */                 \
+  XX(PROXY_HEADER, 12, "proxy_header")    /* nothing is answered: no or a malformed PROXY header */
 
 enum {
 #define WSB_XX(name, value, text) WSB_REFUSAL_##name = value,
   WSB_REFUSAL_MAP(WSB_XX)
 #undef WSB_XX
-      WSB_REFUSAL_LAST_ = 11
+      WSB_REFUSAL_LAST_ = 12
 };
 
 /* States of a connection as wsb_conn_info reports them. */
@@ -235,10 +246,10 @@ typedef struct wsb_config {
   /* Handshake. Lists are comma separated. */
   const char *subprotocols;     /* in order of preference, each an RFC 7230 token: "v2.0,v1.5" */
   uint32_t require_subprotocol; /* 0 or 1: 400 unless one of them was offered */
-  uint32_t reserved1;
-  const char *origins;         /* allowed beside the same host: "https://app.example, https://" "*.example.org" with a
+  uint32_t proxy_protocol;      /* WSB_PROXY_PROTOCOL_OFF, _TRUSTED, _REQUIRED: before TLS; needs trusted_proxies */
+  const char *origins;          /* allowed beside the same host: "https://app.example, https://" "*.example.org" with a
                                 * star for any run of characters; "*" alone allows every origin */
-  const char *trusted_proxies; /* addresses or CIDR blocks, or "unix", whose X-Forwarded-For is believed */
+  const char *trusted_proxies;  /* addresses or CIDR blocks, or "unix", whose X-Forwarded-For and PROXY header are believed */
 
   /* permessage-deflate (RFC 7692). Memory per connection that uses it, by default: 262 KiB once it was sent a compressed message, 39 KiB
    * once it has sent one; with 9 window bits and memLevel 1 about 9 KiB each way: docs/flow-control.md has the table. */
@@ -250,6 +261,13 @@ typedef struct wsb_config {
   uint32_t deflate_level;                      /* default 1, 1..9: zlib level */
   uint32_t deflate_mem_level;                  /* default 8, 1..9: zlib memLevel */
   uint32_t deflate_threshold_bytes;            /* default 256, 1..2^30: smaller messages go uncompressed */
+
+  /* Topics. */
+  uint32_t max_topics_per_connection; /* default 100, 1..1000000: subscriptions of one connection */
+  uint32_t max_subscriptions;         /* default 1000000, 1..2^31: of all connections together */
+  uint32_t max_retained_messages;     /* default 1024, 1..2^24: newest messages kept, one for each topic */
+  uint32_t reserved3;
+  uint64_t max_retained_bytes; /* default 16 MiB, 1024..2^40: their size, names included */
 } wsb_config;
 
 static inline void wsb_config_init(wsb_config *config) {
@@ -339,10 +357,18 @@ typedef struct wsb_close_event {
 
 typedef struct wsb_refused_event {
   size_t size;
-  uint32_t status;  /* the HTTP status sent */
+  uint32_t status;  /* the HTTP status sent; 0: none */
   uint32_t refusal; /* WSB_REFUSAL_* */
   const char *peer; /* as in wsb_open_event */
 } wsb_refused_event;
+
+typedef struct wsb_subscribe_event {
+  size_t size;
+  wsb_conn conn;
+  void *conn_user;
+  const char *topic; /* a well-formed name or pattern, NUL-terminated */
+  size_t topic_length;
+} wsb_subscribe_event;
 
 typedef struct wsb_log_event {
   size_t size;
@@ -354,8 +380,8 @@ typedef struct wsb_log_event {
 
 /*
  * Callbacks; any may be NULL. `user` is the pointer given here and comes last in each call.
- * on_message and on_fragment exclude each other. With queue delivery only on_handshake and on_http are called (from worker
- * threads); all others must be NULL and arrive as events. A callback must not throw or longjmp across the library.
+ * on_message and on_fragment exclude each other. With queue delivery only on_handshake, on_http (from worker threads)
+ * and on_subscribe are called; all others must be NULL and arrive as events. A callback must not throw or longjmp across the library.
  */
 typedef struct wsb_callbacks {
   size_t size;
@@ -370,6 +396,8 @@ typedef struct wsb_callbacks {
   void (*on_close)(const wsb_close_event *event, void *user);
   void (*on_refused)(const wsb_refused_event *event, void *user);
   void (*on_log)(const wsb_log_event *event, void *user); /* NULL: nothing is logged; may be called from any thread */
+  /* Judges what wsb_subscribe was asked for, on the thread that asked: 0 allows, anything else refuses; NULL allows all. */
+  int (*on_subscribe)(const wsb_subscribe_event *event, void *user);
 } wsb_callbacks;
 
 static inline void wsb_callbacks_init(wsb_callbacks *callbacks) {
@@ -603,7 +631,7 @@ typedef struct wsb_conn_info {
   uint32_t paused;                /* 1 while the application paused it */
   uint32_t tls;                   /* 1 over TLS */
   uint32_t deflate;               /* 1 if permessage-deflate was negotiated */
-  uint32_t peer_port;             /* TCP port of the socket's other end; 0 for Unix sockets */
+  uint32_t peer_port;             /* TCP port of the socket's other end, or the one in its PROXY header; 0 for Unix sockets */
   uint32_t heartbeat_interval_ms; /* in force; WSB_OFF: off */
   uint32_t heartbeat_timeout_ms;
   uint32_t heartbeat_waiting; /* 1: a ping is out and its answer due */
@@ -621,6 +649,9 @@ typedef struct wsb_conn_info {
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
   uint32_t reserved;
+  uint64_t heartbeat_due_us; /* until the answer is due while one is awaited, else until the next ping; 0: now, off, or a deadline
+                              * that does not run because reading is paused */
+  uint64_t topics;           /* subscriptions */
 } wsb_conn_info;
 
 static inline void wsb_conn_info_init(wsb_conn_info *info) {
@@ -643,6 +674,133 @@ enum {
 /* Copies one text, NUL-terminated and cut at `capacity` bytes, as snprintf does; buffer may be NULL if capacity is 0. Returns the full
  * length without the NUL, or a negative error (CLOSED, INVALID). */
 WSB_API int64_t wsb_conn_string(wsb_server *server, wsb_conn conn, uint32_t which, char *buffer, size_t capacity) WSB_NOEXCEPT;
+
+/* ---------------------------------------------------------------------------------------------------------------- topics */
+
+/*
+ * Topics by NATS's rules: a name is tokens between dots ("orders.17.created"), at most 255 bytes of UTF-8, without empty tokens, spaces or
+ * control characters. What is subscribed to may hold wildcards as whole tokens: "*" is any one token, a last ">" one or more ("users.>").
+ * A malformed name is INVALID with its fault in wsb_last_error. Names are case sensitive. See docs/topics.md.
+ */
+
+/* True (1) if every topic that `other` matches, itself a topic or a pattern, is matched by `pattern`; 0 if not; else INVALID. */
+WSB_API int wsb_topic_covers(const char *pattern, size_t pattern_length, const char *other, size_t other_length) WSB_NOEXCEPT;
+
+/*
+ * Subscribes a connection; it has effect when the call returns, and ends with the connection. Subscribing twice is subscribing once.
+ * Retained messages that match are sent to it at once, as by wsb_send: what its queue refuses is not sent later.
+ * Errors: INVALID (name), CLOSED, LIMIT (max_topics_per_connection, max_subscriptions), REFUSED (on_subscribe), NOMEM.
+ */
+WSB_API int wsb_subscribe(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/* Ends one subscription, given exactly as it was made. Publications that were accepted before still arrive.
+ * Errors: INVALID, CLOSED, NOT_SUBSCRIBED. */
+WSB_API int wsb_unsubscribe(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/*
+ * Calls `visit` for each subscription that the connection had when the call began, in no particular order and with no lock held; in its
+ * on_close these are the last ones. Stops early when `visit` returns non-zero. Returns the number of calls made, or a negative error (CLOSED,
+ * INVALID, NOMEM).
+ */
+WSB_API int64_t wsb_conn_topics(wsb_server *server, wsb_conn conn, int (*visit)(const char *topic, size_t topic_length, void *user),
+                                void *user) WSB_NOEXCEPT;
+
+enum {
+  WSB_PUBLISH_RETAIN = 1, /* keep it as the topic's newest message, for those who subscribe later; an empty one is not kept, but ends
+                           * the keeping. Beyond max_retained_messages or _bytes the message published longest ago is forgotten. */
+  WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane */
+};
+
+typedef struct wsb_publish_options {
+  size_t size;
+  wsb_conn exclude; /* not to this connection (the publisher); 0: to all */
+  uint32_t flags;   /* WSB_PUBLISH_* */
+  uint32_t reserved;
+} wsb_publish_options;
+
+static inline void wsb_publish_options_init(wsb_publish_options *options) {
+  memset(options, 0, sizeof *options);
+  options->size = sizeof *options;
+}
+
+/* How many open connections of this server have a matching subscription, each in exactly one of the two. */
+typedef struct wsb_publish_result {
+  size_t size;
+  uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
+  uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
+  int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
+  uint32_t reserved;
+} wsb_publish_result;
+
+static inline void wsb_publish_result_init(wsb_publish_result *result) {
+  memset(result, 0, sizeof *result);
+  result->size = sizeof *result;
+}
+
+/*
+ * Sends one whole message to every connection that is subscribed to this topic, once to each however many of its patterns match. It is framed once;
+ * all receivers share it. Publications of one thread arrive in order. `options` and `result` may be NULL.
+ * Errors: INVALID (name, kind, text not UTF-8, options), TOO_BIG (to be retained, but over max_retained_bytes), NOMEM.
+ */
+WSB_API int wsb_publish(wsb_server *server, const char *topic, size_t topic_length, uint32_t kind, const void *data, size_t length,
+                        const wsb_publish_options *options, wsb_publish_result *result) WSB_NOEXCEPT;
+
+/* ------------------------------------------------------------------------------------------------------------- backplane */
+
+/*
+ * What carries publications between servers, so that one made on any of them reaches the subscribers of all. libwsbeat-nats (wsbeat/nats.h) is
+ * one; the interface is all that one needs to write another. See docs/scaling.md.
+ */
+
+typedef struct wsb_backplane_message {
+  size_t size;
+  const char *topic; /* a well-formed name; not NUL-terminated */
+  size_t topic_length;
+  const void *data;
+  size_t length;
+  uint32_t kind;  /* WSB_TEXT or WSB_BINARY */
+  uint32_t flags; /* WSB_PUBLISH_RETAIN */
+} wsb_backplane_message;
+
+/* States of a backplane; 0: there is none. */
+enum { WSB_BACKPLANE_DOWN = 1, WSB_BACKPLANE_UP = 2 };
+
+/* What a backplane gets from its server. Each function may be called from any thread, but not from within a call of the backplane. */
+typedef struct wsb_backplane_host {
+  size_t size;
+  wsb_server *server;
+  /* A message of another server, for local subscribers. Malformed ones are dropped and counted. */
+  void (*deliver)(wsb_server *server, const wsb_backplane_message *message);
+  /* The state has changed; the text (one line) goes to on_log. */
+  void (*changed)(wsb_server *server, uint32_t state, const char *text);
+} wsb_backplane_host;
+
+/*
+ * A backplane as its server sees it; `self` comes first in each call. Every call must return soon, whatever the network does: they are made by
+ * workers, and local delivery waits for them. Pointers are valid during the call only. Results are WSB_OK or a negative wsb_error.
+ */
+typedef struct wsb_backplane {
+  size_t size;
+  void *self;
+  /* By wsb_server_start or _run, once. Begins to connect and returns; *host is valid until close has returned. */
+  int (*open)(void *self, const wsb_backplane_host *host);
+  /* To all other servers with a matching subscription, never back to this one; those of one thread stay in order. */
+  int (*publish)(void *self, const wsb_backplane_message *message);
+  /* Whether this server has local subscribers of a pattern; called for the first and for the last one only, never twice in a row for one
+   * pattern, and never for two changes at once. While it is down a backplane remembers them. */
+  int (*subscribe)(void *self, const char *pattern, size_t pattern_length);
+  int (*unsubscribe)(void *self, const char *pattern, size_t pattern_length);
+  uint32_t (*state)(void *self); /* WSB_BACKPLANE_* */
+  /* The last call, exactly one for each backplane that was set; what was published before is given a moment to leave. Frees `self`;
+   * the host is not called any more once it has returned. */
+  void (*close)(void *self);
+} wsb_backplane;
+
+/*
+ * Gives the server its backplane, before it is started; *backplane is copied, `self` belongs to the server from then on.
+ * Errors: INVALID (a function is NULL), STATE (started, or has one). On an error `self` stays the caller's.
+ */
+WSB_API int wsb_server_set_backplane(wsb_server *server, const wsb_backplane *backplane) WSB_NOEXCEPT;
 
 /* -------------------------------------------------------------------------------------------- requests: handshake and HTTP */
 
@@ -711,6 +869,16 @@ typedef struct wsb_metrics {
   uint64_t loop_turns;          /* turns of the workers' loops in which a connection had something to do */
   uint64_t loop_lag_us;         /* the largest lateness of a timer tick within the last 10 seconds */
   uint64_t closed_by_cause[16]; /* indexed by WSB_CAUSE_* */
+  uint64_t subscriptions;       /* now, all connections */
+  uint64_t published;           /* wsb_publish calls that succeeded */
+  uint64_t publish_reached;     /* receivers that took a publication into their queue */
+  uint64_t publish_refused;     /* receivers whose queue refused one */
+  uint64_t retained_messages;   /* kept now */
+  uint64_t retained_bytes;
+  uint64_t backplane_state;     /* WSB_BACKPLANE_*; 0: there is none */
+  uint64_t backplane_published; /* publications that it took */
+  uint64_t backplane_refused;   /* and did not take */
+  uint64_t backplane_received;  /* messages of other servers, malformed ones included */
 } wsb_metrics;
 
 static inline void wsb_metrics_init(wsb_metrics *metrics) {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "capi/guard.h"
+#include "capi/payload.h"
 #include "capi/sized.h"
 #include "core/buffer.h"
 #include "core/frame.h"
@@ -10,15 +11,13 @@
 
 namespace {
 
+using wsb::capi::check_payload;
 using wsb::capi::fail;
 using wsb::capi::guarded;
 using wsb::capi::told;
 using wsb::server::Command;
 using wsb::server::Posting;
 using wsb::server::Worker;
-
-// Beyond it a frame's length could overflow sums of sizes; nothing real comes near.
-constexpr size_t kMaxMessageBytes = size_t{1} << 40;
 
 // A wsb_message is never defined: it is another name for a framed buffer.
 wsb::core::Buffer *buffer_of(wsb_message *message) noexcept {
@@ -34,14 +33,6 @@ auto on_worker(wsb_server *server, wsb_conn conn, Use &&use) noexcept -> decltyp
   if (worker == nullptr) return told(WSB_E_CLOSED);
   const Result result = guarded([&] { return use(*worker); });
   return result < 0 ? static_cast<Result>(told(static_cast<int>(result))) : result;
-}
-
-int check_payload(uint32_t kind, const void *data, size_t length) noexcept {
-  if (kind != WSB_TEXT && kind != WSB_BINARY) return fail(WSB_E_INVALID, "kind: neither WSB_TEXT nor WSB_BINARY");
-  if (data == nullptr && length != 0) return fail(WSB_E_INVALID, "data is NULL");
-  if (kind == WSB_TEXT && !wsb::core::is_valid_utf8(data, length))
-    return fail(WSB_E_INVALID, "data: text is not UTF-8");
-  return WSB_OK;
 }
 
 // One message of many: what can be refused without asking its worker is, the rest is framed.
@@ -110,7 +101,7 @@ int64_t wsb_send_many(wsb_server *server, wsb_outgoing *items, size_t count) noe
 
 wsb_message *wsb_message_create(uint32_t kind, const void *data, size_t length) noexcept {
   if (check_payload(kind, data, length) != WSB_OK) return nullptr;
-  if (length > kMaxMessageBytes) {
+  if (length > wsb::capi::kMaxMessageBytes) {
     (void)told(WSB_E_TOO_BIG);
     return nullptr;
   }

@@ -54,6 +54,9 @@ auto guarded(Work &&work) noexcept -> decltype(work()) {
   }
 }
 
+// A wsb_error; with its start the server begins to reach others.
+int open_backplane(wsb_server &server);
+
 // Turns a code of the library's inside into what the caller gets, with the standard text as its detail.
 int told(int code) noexcept;
 

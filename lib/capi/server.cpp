@@ -37,6 +37,12 @@ wsb_callbacks checked(const wsb_callbacks *given, const wsb_config &config) {
   return callbacks;
 }
 
+void open_backplane(wsb_server &server) {
+  if (server.is_on_worker_thread()) return;  // starting will be refused
+  const int result = wsb::capi::open_backplane(server);
+  if (result != WSB_OK) throw ApiError(result, "the backplane could not be opened");
+}
+
 // Milliseconds from now on the workers' clock.
 wsb::server::StopOrder order_of(const wsb_stop_options *given) {
   constexpr uint32_t kDefaultDeadlineMs = 5000;
@@ -82,14 +88,16 @@ int wsb_server_create(const wsb_config *config, const wsb_callbacks *callbacks, 
 
 int wsb_server_start(wsb_server *server) noexcept {
   return guarded([&]() -> int {
-    server_of(server).start();
+    open_backplane(server_of(server));
+    server->start();
     return WSB_OK;
   });
 }
 
 int wsb_server_run(wsb_server *server) noexcept {
   return guarded([&]() -> int {
-    server_of(server).run();
+    open_backplane(server_of(server));
+    server->run();
     return WSB_OK;
   });
 }

@@ -16,6 +16,7 @@
 #include "core/heartbeat.h"
 #include "core/outbox.h"
 #include "core/time.h"
+#include "core/transport.h"
 
 namespace wsb::core {
 
@@ -59,7 +60,7 @@ class ConnectionEvents {
   // Messages that were queued and will never leave. Before on_closed if they are dropped by then; what stands before a Close of ours
   // that ends the connection by itself (fail) may still leave, and is told later if it does not.
   virtual void on_dropped(Connection& connection, size_t messages) = 0;
-  virtual bool input_waiting(Connection& connection) = 0;
+  virtual Unread unread(Connection& connection) = 0;
 
  protected:
   ~ConnectionEvents() = default;
@@ -167,6 +168,7 @@ class Connection {
   void enter(State state) noexcept { shared_state_.set(static_cast<uint8_t>(state_ = state)); }
   void set_paused(bool paused) noexcept { figures_.paused.set((paused_ = paused) ? 1 : 0); }
   bool takes_input() const noexcept;
+  void look_for_close(ConnectionEvents& events);
   void process(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents& events);
   bool dispatch(Event event, const EventData& data, TimeUs now, ConnectionEvents& events);
   void count_message_in(TimeUs now);

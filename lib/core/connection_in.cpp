@@ -38,8 +38,10 @@ Failure failure_for(StreamError error) noexcept {
 
 }  // namespace
 
-// In states other than open input goes on being read: the peer's Close is awaited, the rest thrown away.
+// While closing, input goes on being read: the peer's Close is awaited, the rest thrown away. Not after their Close, before the answer has
+// left: a peer that has shut down its side would else end the connection in the middle of the frame that goes before the answer.
 bool Connection::takes_input() const noexcept {
+  if (state_ == State::kReplying) return false;
   if (state_ != State::kOpen) return true;
   return !paused_ && !queue_blocked_ && throttled_until_ == 0 && outbox_.control_bytes() < kMaxControlBacklogBytes;
 }
@@ -191,7 +193,27 @@ void Connection::on_stream_error(TimeUs now, ConnectionEvents& events) {
   fail(failure.code, assembler_->error_text(), failure.cause, now, events);
 }
 
+// What came before the end and was not taken, because we did not read: messages are nobody's any more, but a Close still counts.
+void Connection::look_for_close(ConnectionEvents& events) {
+  if (processing_ || state_ != State::kOpen) return;
+  std::vector<uint8_t> input = std::move(pending_input_);
+  pending_input_.clear();
+  assembler_->discard_data();
+  uint8_t* bytes = input.data();
+  size_t n = input.size();
+  while (n != 0) {
+    size_t consumed = 0;
+    EventData data;
+    const Event event = assembler_->next(bytes, n, consumed, data);
+    if (event == Event::kClose) on_close_frame(data, figures_.heard_at.get(), events);
+    if (event == Event::kClose || event == Event::kError || event == Event::kNeedMore) return;
+    bytes += consumed;
+    n -= consumed;
+  }
+}
+
 void Connection::transport_ended(ConnectionEvents& events) {
+  look_for_close(events);
   drop_queue(events);
   outbox_.clear();
   answer_left_ = 0;

@@ -172,6 +172,8 @@ void Connection::wrote(size_t n, TimeUs now, TimeUs stalled_us, ConnectionEvents
       if (outbox_.empty()) {
         report(code_received_, peer_reason(), true, WSB_INITIATOR_REMOTE, WSB_CAUSE_PEER_CLOSE, events);
         begin_ending(now);
+      } else {
+        state_deadline_ = now + from_ms(config_.close_timeout_ms);  // as in kDraining
       }
       break;
     case State::kEnding:

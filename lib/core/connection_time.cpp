@@ -61,7 +61,7 @@ void Connection::on_time(TimeUs now, TimeUs stalled_us, ConnectionEvents& events
   end_throttle(now);
   const bool reading_now = reading(now);
   if (on_limits_due(now, events)) return;
-  switch (heartbeat_.check(now, stalled_us, [&] { return reading_now && events.input_waiting(*this); })) {
+  switch (heartbeat_.check(now, stalled_us, [&] { return reading_now ? events.unread(*this) : Unread::kNothing; })) {
     case Heartbeat::Verdict::kNothing:
       break;
     case Heartbeat::Verdict::kSendPing:

@@ -14,12 +14,20 @@ void Heartbeat::start(TimeUs now, const HeartbeatSettings& settings, uint16_t ph
   figures_.interval_ms.set(settings.interval_ms);
   figures_.timeout_ms.set(settings.timeout_ms);
   figures_.waiting.set(0);
+  publish();
+}
+
+// What anyone may know about the next event.
+void Heartbeat::publish() noexcept {
+  const TimeUs due = figures_.waiting.get() == 0 ? next_ping_ : suspended_ ? kNever : deadline_;
+  figures_.due_at.set(due == kNever ? 0 : due);
 }
 
 bool Heartbeat::pong(const uint8_t* payload, size_t n, TimeUs now, uint32_t& rtt_us) noexcept {
   if (!ping_out_ || pong_seen_ || n != kPayloadBytes || std::memcmp(payload, payload_, n) != 0) return false;
   pong_seen_ = true;
   figures_.waiting.set(0);
+  publish();
   figures_.pongs_received.add(1);
   const TimeUs rtt = now > left_at_ ? now - left_at_ : 1;
   rtt_us = static_cast<uint32_t>(std::min<TimeUs>(rtt, UINT32_MAX));
@@ -45,12 +53,19 @@ void Heartbeat::ping_left(TimeUs now, TimeUs stalled_us) noexcept {
   if (!enabled()) return;
   deadline_ = now + from_ms(settings_.timeout_ms);
   figures_.waiting.set(1);
+  publish();
+}
+
+void Heartbeat::suspend() noexcept {
+  suspended_ = true;
+  publish();
 }
 
 void Heartbeat::resume(TimeUs now) noexcept {
   if (!suspended_) return;
   suspended_ = false;
   if (deadline_ != kNever) deadline_ = now + from_ms(settings_.timeout_ms);
+  publish();
 }
 
 bool Heartbeat::is_overdue(TimeUs now, TimeUs stalled_us) noexcept {
@@ -58,12 +73,14 @@ bool Heartbeat::is_overdue(TimeUs now, TimeUs stalled_us) noexcept {
   if (answered()) {
     deadline_ = kNever;
     figures_.waiting.set(0);
+    publish();
     return false;
   }
   if (suspended_) return false;
   if (stalled_us != stalled_at_ping_) {
     deadline_ += stalled_us - stalled_at_ping_;
     stalled_at_ping_ = stalled_us;
+    publish();
   }
   return now >= deadline_;
 }
@@ -72,6 +89,7 @@ bool Heartbeat::ping_falls_due(TimeUs now) noexcept {
   if (now < next_ping_) return false;
   const TimeUs interval = from_ms(settings_.interval_ms);
   next_ping_ += interval * ((now - next_ping_) / interval + 1);  // beats that were slept through are left out
+  publish();
   // One ping at a time: the last may still wait in our queue or, while we do not read or after a stall, for its answer.
   if (ping_queued_ || deadline_ != kNever) return false;
   uint64_t serial = 0;

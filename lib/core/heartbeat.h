@@ -6,6 +6,7 @@
 
 #include "core/counter.h"
 #include "core/time.h"
+#include "core/transport.h"
 
 namespace wsb::core {
 
@@ -34,19 +35,27 @@ class Heartbeat {
   // The ping asked for by check() did not get into our queue: the next is due with the next beat.
   void ping_not_queued() noexcept { ping_queued_ = false; }
   // Nothing can be heard while we do not read: no deadline runs. Resuming grants a full timeout.
-  void suspend() noexcept { suspended_ = true; }
+  void suspend() noexcept;
   void resume(TimeUs now) noexcept;
 
   // What to do now. `stalled_us` is the worker's running total of time during which this process stood still: deadlines move by what was added since the
-  // ping left. `input_waiting` tells whether bytes of the peer lie unread in the kernel: then the verdict waits for them (called only before a death).
+  // ping left. `unread` tells what of the peer's bytes was not delivered (called only before a death): the verdict waits for what lies in the kernel, and a
+  // part of something larger is a sign of life by itself.
   // kSendPing: the caller queues a ping with payload() and reports ping_left when it has gone.
-  template <typename InputWaiting>
-  Verdict check(TimeUs now, TimeUs stalled_us, InputWaiting&& input_waiting) noexcept {
+  template <typename LookForUnread>
+  Verdict check(TimeUs now, TimeUs stalled_us, LookForUnread&& unread) noexcept {
     if (!enabled()) return Verdict::kNothing;
     if (is_overdue(now, stalled_us)) {
-      if (!input_waiting() || (settings_.pong_only && grace_used_)) return Verdict::kDead;
-      grace_used_ = true;
-      deadline_ = now + kGraceUs;
+      const Unread found = unread();
+      if (found == Unread::kPart && !settings_.pong_only) {
+        heard();
+        (void)is_overdue(now, stalled_us);  // answered now
+      } else {
+        if (found == Unread::kNothing || (settings_.pong_only && grace_used_)) return Verdict::kDead;
+        grace_used_ = true;
+        deadline_ = now + kGraceUs;
+        publish();
+      }
     }
     return ping_falls_due(now) ? Verdict::kSendPing : Verdict::kNothing;
   }
@@ -62,6 +71,7 @@ class Heartbeat {
     Counter32 rtt_last_us, rtt_smoothed_us, rtt_min_us;
     Counter32 interval_ms, timeout_ms;
     Counter8 waiting;
+    Counter64 due_at;  // while waiting the answer's deadline, else the next ping; 0: off, or no deadline runs
   };
   const Figures& figures() const noexcept { return figures_; }
 
@@ -70,6 +80,7 @@ class Heartbeat {
   bool answered() const noexcept { return settings_.pong_only ? pong_seen_ : heard_since_ping_; }
   bool is_overdue(TimeUs now, TimeUs stalled_us) noexcept;
   bool ping_falls_due(TimeUs now) noexcept;
+  void publish() noexcept;
 
   HeartbeatSettings settings_;
   TimeUs next_ping_ = kNever;

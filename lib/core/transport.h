@@ -14,6 +14,13 @@ struct Span {
   size_t size = 0;
 };
 
+// What of the peer's bytes has not been delivered.
+enum class Unread : uint8_t {
+  kNothing,
+  kBytes,  // some lie in the kernel and will be delivered soon
+  kPart,   // a part of something has come since ping_left(): it proves life, but nothing can be delivered yet
+};
+
 enum class Ending : uint8_t {
   kGraceful,  // what the kernel holds is still delivered
   kReset,     // the peer sees a reset
@@ -34,8 +41,9 @@ class Transport {
   virtual void shutdown_write() = 0;
   // Ends the connection: on_ended is called before this returns and the transport is gone. Only from on_turn.
   virtual void end(Ending ending) = 0;
-  // Bytes from the peer lie unread in the kernel.
-  virtual bool input_waiting() = 0;
+  virtual Unread unread() = 0;
+  // A heartbeat ping has just been written.
+  virtual void ping_left() {}
   // Verified client certificate's subject, "" if none.
   virtual std::string client_subject() = 0;
 
@@ -50,6 +58,14 @@ struct PeerAddress {
 // What a loop reports, on its thread.
 class TransportEvents {
  public:
+  // Whether a connection from there begins with a PROXY header. If so, on_proxy_header or on_bad_proxy_header follows its acceptance, unless it ends
+  // before.
+  virtual bool wants_proxy_header(const PeerAddress& peer) const noexcept = 0;
+  // The header was read. From now on `next` is the connection's transport; the old one is gone. `client` is whom the proxy speaks for, without
+  // text if it tells none.
+  virtual void on_proxy_header(Transport& old, Transport& next, PeerAddress client) noexcept = 0;
+  // Nothing follows but the end.
+  virtual void on_bad_proxy_header(Transport& transport, const char* why) = 0;
   // A socket was accepted. False refuses it: it is closed at once.
   virtual bool on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
   virtual void on_bytes(Transport& transport, uint8_t* bytes, size_t n) = 0;

@@ -8,11 +8,14 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "core/proxy.h"
 #include "net/errors.h"
 #include "net/loop_impl.h"
-#include "net/socket.h"
+#include "net/plain_socket.h"
+#include "net/prelude.h"
+#include "net/tls_socket.h"
 #include "wsbeat/wsbeat.h"
 
 namespace wsb::net {
@@ -94,34 +97,55 @@ void Loop::Impl::accept_waiting(int most) noexcept {
   }
 }
 
-bool Loop::Impl::adopt(int fd, const sockaddr_storage& peer) noexcept {
-  std::unique_ptr<Socket> socket;
+void Loop::Impl::adopt(int fd, const sockaddr_storage& address) noexcept {
   try {
-    socket = std::make_unique<Socket>(*this, fd);
-    if (!events.on_accepted(*socket, peer_address(peer), config.tls.enabled())) {
-      ::close(fd);
-      return false;
+    core::PeerAddress peer = peer_address(address);
+    if (events.wants_proxy_header(peer)) {
+      Prelude::begin(*this, fd, std::move(peer));
+    } else if (config.tls.enabled()) {
+      auto socket = std::make_unique<TlsSocket>(*this, fd);
+      if (events.on_accepted(*socket, std::move(peer), true)) {
+        serve(std::move(socket));
+      } else {
+        ::close(fd);
+      }
+    } else {
+      auto socket = std::make_unique<PlainSocket>(*this, fd);
+      if (events.on_accepted(*socket, std::move(peer), false)) {
+        serve(std::move(socket));
+      } else {
+        ::close(fd);
+      }
     }
   } catch (const std::bad_alloc&) {
     ::close(fd);
-    return false;
   }
+}
+
+void Loop::Impl::serve(std::unique_ptr<PlainSocket> socket) noexcept {
+  if (socket->watch()) {
+    (void)socket.release();  // until its end
+    return;
+  }
+  socket->closed();
+  ::close(socket->descriptor());
+}
+
+void Loop::Impl::serve(std::unique_ptr<TlsSocket> socket) noexcept {
   lws_adopt_desc_t description{};
   description.vh = vhost;
-  description.type =
-      static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | (config.tls.enabled() ? LWS_ADOPT_ALLOW_SSL : 0));
-  description.fd.sockfd = fd;
+  description.type = static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL);
+  description.fd.sockfd = socket->descriptor();
   description.vh_prot_name = "wsbeat";
   description.opaque = socket.get();
   adopting = socket.get();
-  lws* wsi = lws_adopt_descriptor_vhost_via_info(&description);  // closes fd when it fails
+  lws* wsi = lws_adopt_descriptor_vhost_via_info(&description);  // closes the descriptor when it fails
   adopting = nullptr;
   if (wsi != nullptr) {
     socket.release()->adopted(wsi);  // until RAW_CLOSE
-    return true;
+    return;
   }
   socket->closed();
-  return false;
 }
 
 void Loop::listen(int fd) {
@@ -135,9 +159,9 @@ void Loop::listen(int fd) {
   impl_->watch_listener();
 }
 
-void Loop::stop_listening() noexcept {
+void Loop::stop_listening(bool takes_waiting) noexcept {
   if (impl_->listen_fd < 0) return;
-  impl_->accept_waiting(kMostBacklog);
+  if (takes_waiting) impl_->accept_waiting(kMostBacklog);
   impl_->close_listener();
 }
 

@@ -85,6 +85,13 @@ AddressList resolve(const ListenConfig& config) {
   return {found, &::freeaddrinfo};
 }
 
+// path "" if there is no socket of that name.
+SocketFile look_at_socket(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return {};
+  return {path, status.st_dev, status.st_ino};
+}
+
 std::string describe(const ListenConfig& config, uint16_t port) {
   const bool v6 = config.host.find(':') != std::string::npos;
   return "cannot listen on " + (v6 ? "[" + config.host + "]" : config.host) + ":" + std::to_string(port);
@@ -108,6 +115,7 @@ Listeners::Listeners(const ListenConfig& config, size_t workers) {
     }
   } catch (...) {
     for (const int fd : fds_) ::close(fd);
+    remove_socket_file(socket_file_);
     throw;
   }
 }
@@ -175,14 +183,14 @@ void Listeners::open_unix(const ListenConfig& config, size_t workers) {
     const bool stale =
         probe.get() >= 0 && ::connect(probe.get(), generic, sizeof address) != 0 && errno == ECONNREFUSED;
     if (stale) {
-      remove_unix_socket(config.unix_path);
+      remove_socket_file(look_at_socket(config.unix_path));
       bound = ::bind(fd.get(), generic, sizeof address);
     } else {
       errno = EADDRINUSE;
     }
   }
   if (bound != 0) fail_address("cannot listen on " + config.unix_path);
-  unix_path_ = config.unix_path;
+  socket_file_ = look_at_socket(config.unix_path);
   if (::listen(fd.get(), config.backlog) != 0) fail_address("cannot listen on " + config.unix_path);
   fds_.push_back(fd.release());
   duplicate(fds_.front(), workers);
@@ -208,9 +216,10 @@ void Listeners::open_inherited(const ListenConfig& config, size_t workers) {
   if (port_ != 0) set_tcp_options(fds_.front(), config);
 }
 
-void remove_unix_socket(const std::string& path) noexcept {
+void remove_socket_file(const SocketFile& file) noexcept {
   struct stat status {};
-  if (!path.empty() && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) (void)::unlink(path.c_str());
+  if (file.path.empty() || ::lstat(file.path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  if (status.st_dev == file.device && status.st_ino == file.inode) (void)::unlink(file.path.c_str());
 }
 
 }  // namespace wsb::net

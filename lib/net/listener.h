@@ -16,6 +16,13 @@ struct ListenConfig {
   uint32_t tcp_user_timeout_ms = 0;  // 0: leave the kernel's
 };
 
+// A Unix socket's file, told from another that has taken its name since. path "": none.
+struct SocketFile {
+  std::string path;
+  uint64_t device = 0;
+  uint64_t inode = 0;
+};
+
 // One non-blocking listening descriptor per worker, all for the same address. Closed by the destructor; what a worker took is its own.
 class Listeners {
  public:
@@ -27,8 +34,8 @@ class Listeners {
 
   int take(size_t worker) noexcept;
   uint16_t port() const noexcept { return port_; }
-  // The file that must be removed when the server ends, "" if none.
-  const std::string& unix_path() const noexcept { return unix_path_; }
+  // What must be removed when the server ends.
+  const SocketFile& socket_file() const noexcept { return socket_file_; }
 
  private:
   void open_tcp(const ListenConfig& config, size_t workers);
@@ -38,10 +45,10 @@ class Listeners {
 
   std::vector<int> fds_;
   uint16_t port_ = 0;
-  std::string unix_path_;
+  SocketFile socket_file_;
 };
 
-// Removes a socket file that this process made, if it is still one.
-void remove_unix_socket(const std::string& path) noexcept;
+// Removes the file, if its name is still its own: a successor may serve there already.
+void remove_socket_file(const SocketFile& file) noexcept;
 
 }  // namespace wsb::net

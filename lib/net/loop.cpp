@@ -2,6 +2,7 @@
 #include "net/loop.h"
 
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@
 
 #include "net/errors.h"
 #include "net/loop_impl.h"
-#include "net/socket.h"
+#include "net/plain_socket.h"
+#include "net/tls_socket.h"
 
 namespace wsb::net {
 
@@ -24,6 +26,7 @@ namespace {
 
 constexpr unsigned kReadBufferBytes = 256 * 1024;  // one per worker
 constexpr unsigned kNoLwsTimeoutSecs = 365 * 24 * 3600;
+constexpr size_t kSocketEventsAtOnce = 256;
 constexpr size_t kDescriptorsOfUv = 6;   // epoll, two of a pipe, eventfd; the first loop of the process two more
 constexpr size_t kDescriptorsOfLws = 4;  // random numbers, eventfd; two for a moment, to load its plugin
 
@@ -55,13 +58,13 @@ int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:  // `user` is the new SSL_CTX
       return loop_of(wsi)->set_up_tls(static_cast<ssl_ctx_st*>(user)) ? 0 : 1;
     case LWS_CALLBACK_RAW_RX:
-      static_cast<Socket*>(lws_get_opaque_user_data(wsi))->received(static_cast<uint8_t*>(in), n);
+      static_cast<TlsSocket*>(lws_get_opaque_user_data(wsi))->received(static_cast<uint8_t*>(in), n);
       return 0;
     case LWS_CALLBACK_RAW_WRITEABLE:
-      static_cast<Socket*>(lws_get_opaque_user_data(wsi))->writable();
+      static_cast<TlsSocket*>(lws_get_opaque_user_data(wsi))->writable();
       return 0;
     case LWS_CALLBACK_RAW_CLOSE: {
-      auto* socket = static_cast<Socket*>(lws_get_opaque_user_data(wsi));
+      auto* socket = static_cast<TlsSocket*>(lws_get_opaque_user_data(wsi));
       if (socket == nullptr) return 0;
       lws_set_opaque_user_data(wsi, nullptr);
       socket->closed();
@@ -92,8 +95,36 @@ Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in)
   uv_check_start(&check, [](uv_check_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
 }
 
+void Loop::Impl::open_sockets() {
+  sockets_fd = ::epoll_create1(EPOLL_CLOEXEC);
+  if (sockets_fd < 0) throw NetError(Fault::kSystem, with_errno("event loop", errno));
+  const int failed = uv_poll_init(&loop, &sockets, sockets_fd);
+  if (failed != 0) {
+    ::close(std::exchange(sockets_fd, -1));
+    throw NetError(Fault::kSystem, with_errno("event loop", -failed));
+  }
+  sockets.data = this;
+  uv_poll_start(&sockets, UV_READABLE,
+                [](uv_poll_t* handle, int, int) { static_cast<Impl*>(handle->data)->serve_sockets(); });
+}
+
+// A socket ends in its own event or between turns, so none of this list can be gone.
+void Loop::Impl::serve_sockets() {
+  std::array<epoll_event, kSocketEventsAtOnce> news;
+  const int count = ::epoll_wait(sockets_fd, news.data(), static_cast<int>(news.size()), 0);
+  for (int i = 0; i < count; ++i)
+    static_cast<PlainSocket*>(news[static_cast<size_t>(i)].data.ptr)->ready(news[static_cast<size_t>(i)].events);
+}
+
+void Loop::Impl::close_sockets() noexcept {
+  if (sockets_fd < 0) return;
+  uv_close(reinterpret_cast<uv_handle_t*>(&sockets), nullptr);
+  ::close(std::exchange(sockets_fd, -1));
+}
+
 Loop::Impl::~Impl() {
   close_listener();
+  close_sockets();
   close_context();
   uv_loop_close(&loop);
 }
@@ -169,7 +200,9 @@ bool Loop::Impl::set_up_tls(ssl_ctx_st* made) noexcept {
 }
 
 Loop::Loop(core::TransportEvents& events, const LoopConfig& config) : impl_(std::make_unique<Impl>(events, config)) {
-  impl_->open_context();  // when it throws, ~Impl takes back what was made
+  // When one throws, ~Impl takes back what was made.
+  impl_->open_sockets();
+  impl_->open_context();
 }
 
 Loop::~Loop() = default;

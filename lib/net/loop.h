@@ -36,8 +36,9 @@ class Loop {
   // on_alarm comes at `at`, never early. An earlier alarm than the one set replaces it; a later one is ignored.
   void set_alarm(core::TimeUs at) noexcept;
 
-  void listen(int fd);             // takes the descriptor
-  void stop_listening() noexcept;  // accepts what waits, then closes it
+  void listen(int fd);  // takes the descriptor
+  // Stops accepting. What waits in the kernel is accepted first, if it would else be refused.
+  void stop_listening(bool takes_waiting) noexcept;
   void use_credentials(std::shared_ptr<const Credentials> credentials) noexcept;
 
   struct Impl;

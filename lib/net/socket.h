@@ -1,50 +1,40 @@
-// One connection's transport: an lws raw connection. Reads come through lws; writes go to the socket or to OpenSSL directly, so that lws never
-// holds unsent bytes, because then it would not read.
+// What every connection's transport is, plain or TLS: a descriptor, whether it is read, and how it ends.
 #pragma once
-
-#include <vector>
 
 #include "net/loop_impl.h"
 
 namespace wsb::net {
 
-class Socket final : public core::Transport {
+class Socket : public core::Transport {
  public:
+  void lift_queue_limit() override;
+  core::Unread unread() override;
+  std::string client_subject() override { return {}; }
+
+  int descriptor() const noexcept { return fd_; }
+  // The socket has ended: what the kernel still holds is read, then the end is reported. Once.
+  void closed();
+
+ protected:
   Socket(Loop::Impl& loop, int fd) noexcept : loop_(loop), fd_(fd) {}
 
-  int64_t write(const core::Span* spans, size_t count) override;
-  void want_writable() override;
-  void lift_queue_limit() override;
-  void set_reading(bool reading) override;
-  void shutdown_write() override;
-  void end(core::Ending ending) override;
-  bool input_waiting() override;
-  std::string client_subject() override;
-
-  void adopted(lws* wsi) noexcept { wsi_ = wsi; }
-  void received(uint8_t* bytes, size_t n);
-  void writable();
-  // lws closed it: what the kernel still holds is read, then the end is reported.
-  void closed();
-  bool ended() const noexcept { return ended_; }
-
- private:
-  int64_t write_plain(const core::Span* spans, size_t count) noexcept;
-  int64_t write_tls(const core::Span* spans, size_t count) noexcept;
-  int64_t flush_blocked() noexcept;
-  bool keep_blocked(const uint8_t* from, const uint8_t* to) noexcept;
-  void drain_input();
+  // As recv: what is there now, without waiting.
+  virtual int64_t read_some(uint8_t* bytes, size_t n) noexcept = 0;
+  void deliver(uint8_t* bytes, size_t n) { loop_.events.on_bytes(*this, bytes, n); }
+  // The peer is to see a reset when the descriptor is closed.
+  void ask_for_reset() noexcept;
+  // FIN.
+  void shut_down_output() noexcept;
 
   Loop::Impl& loop_;
-  lws* wsi_ = nullptr;
-  ssl_st* ssl_ = nullptr;
-  std::vector<uint8_t> blocked_;  // a TLS record that the socket did not take; must be repeated as it is
   int fd_;
   bool reading_ = true;
   bool heard_ = false;
-  bool ending_ = false;
+  bool ending_ = false;  // we end it: what the peer may still have sent is of no interest
   bool ended_ = false;
-  bool shutdown_wanted_ = false;
+
+ private:
+  void drain_input();
 };
 
 }  // namespace wsb::net

@@ -145,7 +145,11 @@ void tls_shutdown(ssl_st* ssl) noexcept {
 }
 
 bool tls_input_pending(ssl_st* ssl) noexcept {
-  return SSL_has_pending(ssl) == 1;
+  return SSL_pending(ssl) > 0;
+}
+
+uint64_t tls_bytes_read(ssl_st* ssl) noexcept {
+  return BIO_number_read(SSL_get_rbio(ssl));
 }
 
 std::string tls_client_subject(ssl_st* ssl) {

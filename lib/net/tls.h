@@ -57,7 +57,10 @@ void configure_tls(ssl_ctx_st* context, const TlsConfig& config, const TicketKey
 // the same bytes first.
 int64_t tls_write(ssl_st* ssl, const uint8_t* bytes, size_t n) noexcept;
 void tls_shutdown(ssl_st* ssl) noexcept;
+// Whether a decrypted record waits to be read.
 bool tls_input_pending(ssl_st* ssl) noexcept;
+// Taken from the socket so far, incomplete records included.
+uint64_t tls_bytes_read(ssl_st* ssl) noexcept;
 std::string tls_client_subject(ssl_st* ssl);
 
 }  // namespace wsb::net

@@ -100,6 +100,13 @@ void read_limits(const wsb_config& in, ServerConfig& out) {
   out.max_event_queue_bytes = number("max_event_queue_bytes", in.max_event_queue_bytes, 4 * kMiB, 1024, kTiB);
 }
 
+void read_topics(const wsb_config& in, ServerConfig& out) {
+  out.max_topics_per_connection = number("max_topics_per_connection", in.max_topics_per_connection, 100, 1, 1'000'000);
+  out.max_subscriptions = number("max_subscriptions", in.max_subscriptions, 1'000'000, 1, uint64_t{1} << 31);
+  out.max_retained_messages = number("max_retained_messages", in.max_retained_messages, 1024, 1, 1 << 24);
+  out.max_retained_bytes = number("max_retained_bytes", in.max_retained_bytes, 16 * kMiB, 1024, kTiB);
+}
+
 void read_handshake(const wsb_config& in, ServerConfig& out) {
   const std::string subprotocols = text(in.subprotocols);
   for (const std::string_view name : core::split_list(subprotocols)) {
@@ -120,6 +127,9 @@ void read_handshake(const wsb_config& in, ServerConfig& out) {
   if (!out.trusted_proxies.add_list(text(in.trusted_proxies), bad)) {
     refuse("trusted_proxies", "'" + bad + "' is no address, CIDR block or 'unix'");
   }
+  out.proxy_protocol = choice("proxy_protocol", in.proxy_protocol, WSB_PROXY_PROTOCOL_REQUIRED);
+  if (out.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && out.trusted_proxies.empty())
+    refuse("proxy_protocol", "needs trusted_proxies");
 }
 
 void read_deflate(const wsb_config& in, ServerConfig& out) {
@@ -163,14 +173,15 @@ core::HeartbeatSettings read_heartbeat(uint32_t interval_ms, uint32_t timeout_ms
 ServerConfig read_config(const wsb_config& config) {
   ServerConfig out;
   if (config.reserved0 != 0) refuse("reserved0", "must be 0");
-  if (config.reserved1 != 0) refuse("reserved1", "must be 0");
   if (config.reserved2 != 0) refuse("reserved2", "must be 0");
+  if (config.reserved3 != 0) refuse("reserved3", "must be 0");
   read_listen(config, out);
   read_tls(config, out);
   read_heartbeat_and_times(config, out);
   read_limits(config, out);
   read_handshake(config, out);
   read_deflate(config, out);
+  read_topics(config, out);
   return out;
 }
 

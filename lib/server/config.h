@@ -29,6 +29,7 @@ struct ServerConfig {
   core::ConnectionConfig connection;
   core::HandshakeConfig handshake;
   core::CidrSet trusted_proxies;
+  uint32_t proxy_protocol = WSB_PROXY_PROTOCOL_OFF;
   uint32_t workers = 1;
   uint32_t log_level = WSB_LOG_WARNING;
   bool queue_delivery = false;
@@ -37,6 +38,10 @@ struct ServerConfig {
   uint32_t max_connections_per_address = 0;
   uint32_t max_event_queue_messages = 1024;
   uint64_t max_event_queue_bytes = 4 << 20;
+  uint32_t max_topics_per_connection = 0;
+  uint32_t max_subscriptions = 0;
+  uint32_t max_retained_messages = 0;
+  uint64_t max_retained_bytes = 0;
 };
 
 // Throws ApiError(WSB_E_CONFIG) with a text that names the field.

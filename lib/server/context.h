@@ -9,8 +9,10 @@
 
 #include "core/limits.h"
 #include "core/time.h"
+#include "server/backplane.h"
 #include "server/config.h"
 #include "server/delivery.h"
+#include "server/topics.h"
 #include "wsbeat/wsbeat.h"
 
 namespace wsb::server {
@@ -19,7 +21,8 @@ struct Context {
   Context(ServerConfig its_config, const wsb_callbacks& its_callbacks)
       : config(std::move(its_config)),
         callbacks(its_callbacks),
-        limits(config.max_connections, config.max_connections_per_address) {}
+        limits(config.max_connections, config.max_connections_per_address),
+        topics(config) {}
 
   void log(uint32_t level, uint64_t conn, std::string_view text, std::string_view detail = {}) const noexcept {
     if (level > config.log_level) return;
@@ -34,6 +37,8 @@ struct Context {
   std::unique_ptr<Delivery> delivery;
   std::mutex limits_mutex;
   core::ConnectionLimits limits;
+  Topics topics;
+  Backplane backplane;
 };
 
 struct StopOrder {

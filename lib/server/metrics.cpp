@@ -69,6 +69,12 @@ uint64_t WorkerMetrics::lag_us(core::TimeUs now) const noexcept {
   return windows_ago == 1 ? lag_now_us.get() : 0;
 }
 
+void count_close(CloseCounts& counts, uint32_t cause, uint32_t code) {
+  const bool own = code >= kFirstOwnCode;
+  if (own && counts.size() >= kMostCloseCounts && counts.count({cause, code}) == 0) code = kOtherCodes;
+  ++counts[{cause, code}];
+}
+
 void MetricsSum::add(const WorkerMetrics& w, core::TimeUs now) {
   totals.connections += w.connections.get();
   totals.opened += w.opened.get();
@@ -101,14 +107,15 @@ std::string prometheus_text(const MetricsSum& sum) {
   const wsb_metrics& t = sum.totals;
   std::string out;
   out.reserve(6000);
+  head(out, "wsbeat_build_info", "gauge", "Always 1; the label tells the library's version.");
+  append(out, "wsbeat_build_info", "{version=\"" WSB_VERSION_STRING "\"}", 1);
   single(out, "wsbeat_connections", "gauge", "WebSocket connections open now.", t.connections);
   single(out, "wsbeat_connections_opened_total", "counter", "Handshakes completed.", t.opened);
   head(out, "wsbeat_closes_total", "counter", "Ends of connections by cause and received close code.");
   for (const auto& [key, count] : sum.closes) {
-    char labels[96];
-    (void)std::snprintf(labels, sizeof labels, "{cause=\"%s\",code=\"%" PRIu32 "\"}", wsb_cause_name(key.first),
-                        key.second);
-    append(out, "wsbeat_closes_total", labels, count);
+    const std::string code = key.second == kOtherCodes ? "other" : std::to_string(key.second);
+    const std::string labels = std::string("{cause=\"") + wsb_cause_name(key.first) + "\",code=\"" + code + "\"}";
+    append(out, "wsbeat_closes_total", labels.c_str(), count);
   }
   single(out, "wsbeat_closes_clean_total", "counter", "Ends with a Close frame in both directions.", t.closed_clean);
   head(out, "wsbeat_handshakes_refused_total", "counter", "Handshakes refused by cause.");
@@ -129,6 +136,20 @@ std::string prometheus_text(const MetricsSum& sum) {
   single(out, "wsbeat_heartbeat_pings_total", "counter", "Heartbeat pings sent.", t.pings_sent);
   single(out, "wsbeat_heartbeat_pongs_total", "counter", "Heartbeat pings answered.", t.pongs_received);
   histogram(out, sum);
+  single(out, "wsbeat_subscriptions", "gauge", "Subscriptions to topics now.", t.subscriptions);
+  single(out, "wsbeat_published_total", "counter", "Publications.", t.published);
+  single(out, "wsbeat_publish_reached_total", "counter", "Receivers whose queue took a publication.",
+         t.publish_reached);
+  single(out, "wsbeat_publish_refused_total", "counter", "Receivers whose queue refused a publication.",
+         t.publish_refused);
+  single(out, "wsbeat_retained_messages", "gauge", "Retained messages.", t.retained_messages);
+  single(out, "wsbeat_retained_bytes", "gauge", "Bytes of retained messages and their names.", t.retained_bytes);
+  single(out, "wsbeat_backplane_up", "gauge", "1: the backplane is connected.",
+         t.backplane_state == WSB_BACKPLANE_UP ? 1 : 0);
+  single(out, "wsbeat_backplane_published_total", "counter", "Publications that the backplane took.",
+         t.backplane_published);
+  single(out, "wsbeat_backplane_refused_total", "counter", "Publications that it did not take.", t.backplane_refused);
+  single(out, "wsbeat_backplane_received_total", "counter", "Messages of other servers.", t.backplane_received);
   single(out, "wsbeat_writes_total", "counter", "System calls that wrote.", t.writes);
   single(out, "wsbeat_loop_turns_total", "counter", "Turns of the workers' event loops.", t.loop_turns);
   head(out, "wsbeat_loop_lag_seconds", "gauge", "Largest lateness of a timer in the last five to ten seconds.");

@@ -13,8 +13,10 @@
 
 namespace wsb::server {
 
-inline constexpr std::array<uint32_t, 12> kRttBucketsUs = {100,    250,    500,     1000,    2500,      5000,
-                                                           10'000, 50'000, 250'000, 500'000, 1'000'000, 5'000'000};
+// From a cable to a telephone far away.
+inline constexpr std::array<uint32_t, 15> kRttBucketsUs = {100,     250,     500,       1000,      2500,
+                                                           5000,    10'000,  25'000,    50'000,    100'000,
+                                                           250'000, 500'000, 1'000'000, 2'500'000, 5'000'000};
 
 struct WorkerMetrics {
   core::Counter64 connections, opened, closed, closed_clean, http_requests, accepted, messages_in, messages_out,
@@ -32,6 +34,13 @@ struct WorkerMetrics {
 };
 
 using CloseCounts = std::map<std::pair<uint32_t, uint32_t>, uint64_t>;  // (cause, code) -> ends
+
+// Peers choose among 2000 codes of their own, and each costs memory here and in whatever collects it: once there are so many pairs, new ones
+// with such a code count as kOtherCodes.
+inline constexpr uint32_t kFirstOwnCode = 3000;  // RFC 6455, 7.4.2
+inline constexpr size_t kMostCloseCounts = 64;
+inline constexpr uint32_t kOtherCodes = 0;
+void count_close(CloseCounts& counts, uint32_t cause, uint32_t code);  // may throw
 
 struct MetricsSum {
   wsb_metrics totals{};

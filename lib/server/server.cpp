@@ -72,6 +72,7 @@ Server::Server(ServerConfig config, const wsb_callbacks& callbacks) : context_(s
 // Nothing in it allocates: its order has no reason to copy.
 Server::~Server() {  // NOLINT(bugprone-exception-escape)
   abort_and_wait();
+  context_.backplane.close();  // before the workers that it delivers to
 }
 
 bool Server::is_on_worker_thread() const noexcept {
@@ -118,7 +119,7 @@ void Server::set_up(bool caller_is_worker) {
   const std::exception_ptr failure = failure_;
   if (failure == nullptr) {
     port_.store(listeners_->port(), std::memory_order_relaxed);
-    unix_path_ = listeners_->unix_path();
+    socket_file_ = listeners_->socket_file();
     running_ = workers_.size();
     state_ = State::kRunning;
   }
@@ -129,7 +130,7 @@ void Server::set_up(bool caller_is_worker) {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   for (const auto& worker : workers_) worker->close();
-  if (listeners_) net::remove_unix_socket(listeners_->unix_path());
+  if (listeners_) net::remove_socket_file(listeners_->socket_file());
   listeners_.reset();
   lock.lock();
   state_ = State::kCreated;
@@ -176,7 +177,8 @@ void Server::worker_ended() noexcept {
       return;
     }
   }
-  net::remove_unix_socket(unix_path_);
+  net::remove_socket_file(socket_file_);
+  context_.backplane.close();
   context_.delivery->stopped();
   const std::lock_guard<std::mutex> lock(mutex_);
   running_ = 0;
@@ -294,6 +296,8 @@ std::vector<uint64_t> Server::connections() {
 MetricsSum Server::metrics() {
   MetricsSum sum;
   for (const auto& worker : workers_) worker->add_metrics(sum);
+  context_.topics.add_metrics(sum.totals);
+  context_.backplane.add_metrics(sum.totals);
   return sum;
 }
 

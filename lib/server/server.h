@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -38,6 +39,17 @@ class Server {
   // The worker that an id names, null if there is none.
   Worker* worker_of(uint64_t id) noexcept;
   std::vector<uint64_t> connections();
+  // Each a wsb_error. The names are well-formed.
+  int subscribe(uint64_t id, std::string_view pattern);
+  int unsubscribe(uint64_t id, std::string_view pattern);
+  int publish(const Publication& publication, uint32_t flags, PublishCounts& counts);
+  // Throws ApiError.
+  void set_backplane(const wsb_backplane& backplane);
+  int open_backplane(const wsb_backplane_host& host);
+  // From the backplane.
+  void deliver(const Publication& publication, uint32_t flags);
+  void count_received() noexcept { context_.backplane.count_received(); }
+  void log(uint32_t level, std::string_view text) const noexcept { context_.log(level, 0, text); }
   MetricsSum metrics();
   EventQueue* event_queue() noexcept { return queue_; }
   const ServerConfig& config() const noexcept { return context_.config; }
@@ -53,6 +65,8 @@ class Server {
   void begin_stop(const StopOrder& order);
   void wait_for_end();
   void abort_and_wait();
+  int subscribe_here(Worker& worker, uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
+  int publish_here(const Publication& publication, bool retain, PublishCounts& counts);
 
   Context context_;
   EventQueue* queue_ = nullptr;
@@ -62,7 +76,7 @@ class Server {
   // Used by set_up() and the workers that it starts, one after the other.
   std::unique_ptr<net::Listeners> listeners_;
   net::LoopConfig loop_config_;
-  std::string unix_path_;
+  net::SocketFile socket_file_;
   std::vector<std::thread> threads_;
   std::mutex join_mutex_;
 

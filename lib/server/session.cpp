@@ -41,6 +41,23 @@ std::string_view Session::text(uint32_t which) const noexcept {
   return {&texts[begin], text_at[which] - begin - 1};
 }
 
+uint32_t Session::public_state() const noexcept {
+  using State = core::Connection::State;
+  switch (conn.state()) {
+    case State::kHandshake:
+    case State::kOpen:
+      return remote_closing.load(std::memory_order_relaxed) ? WSB_STATE_CLOSING : WSB_STATE_OPEN;
+    case State::kDraining:
+    case State::kClosing:
+    case State::kReplying:
+      return WSB_STATE_CLOSING;
+    case State::kEnding:
+    case State::kDead:
+      break;
+  }
+  return WSB_STATE_CLOSED;
+}
+
 void Session::on_message(core::Connection& /*connection*/, bool is_text, const uint8_t* data, size_t n) {
   worker.metrics().messages_in.add(1);
   worker.context().delivery->message(*this, is_text, data, n);
@@ -72,8 +89,8 @@ void Session::on_dropped(core::Connection& /*connection*/, size_t messages) {
   worker.metrics().messages_dropped.add(messages);
 }
 
-bool Session::input_waiting(core::Connection& /*connection*/) {
-  return transport != nullptr && transport->input_waiting();
+core::Unread Session::unread(core::Connection& /*connection*/) {
+  return transport != nullptr ? transport->unread() : core::Unread::kNothing;
 }
 
 }  // namespace wsb::server

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/connection.h"
+#include "core/topic_trie.h"
 #include "core/transport.h"
 #include "core/wheel.h"
 #include "server/config.h"
@@ -23,6 +24,7 @@ struct EventNode;
 struct Head {
   std::string buffer;  // a head that came in pieces
   core::PeerAddress peer;
+  bool awaits_proxy_header = false;
 };
 
 struct SessionTimer : core::WheelNode {
@@ -55,6 +57,9 @@ struct Session final : core::ConnectionEvents {
   // Fixed when the connection opens. `which` is WSB_STRING_*.
   void set_texts(std::string_view path, std::string_view query, std::string_view subprotocol, std::string_view peer);
   std::string_view text(uint32_t which) const noexcept;
+  // WSB_STATE_*, as the application may know it.
+  uint32_t public_state() const noexcept;
+  bool is_open() const noexcept { return public_state() == WSB_STATE_OPEN; }
 
   void on_message(core::Connection& connection, bool text, const uint8_t* data, size_t n) override;
   void on_fragment(core::Connection& connection, const core::EventData& piece) override;
@@ -62,7 +67,7 @@ struct Session final : core::ConnectionEvents {
   void on_drain(core::Connection& connection) override;
   void on_closed(core::Connection& connection, const core::CloseInfo& info) override;
   void on_dropped(core::Connection& connection, size_t messages) override;
-  bool input_waiting(core::Connection& connection) override;
+  core::Unread unread(core::Connection& connection) override;
 
   Worker& worker;
   core::Transport* transport;
@@ -74,6 +79,7 @@ struct Session final : core::ConnectionEvents {
   std::unique_ptr<Head> head;
   std::unique_ptr<char[]> texts;                    // the four of them, each NUL-terminated
   std::array<uint32_t, 5> text_at{};                // where each begins, and the end
+  std::unique_ptr<core::TopicMember> topics;        // under the gate
   std::unique_ptr<core::CloseInfo> late_close;      // reported inside a callback; told when that has returned
   std::atomic<uint64_t> inflight_bytes{0};          // sent by other threads, not yet in the outbox
   std::atomic<uint64_t> inflight_control_bytes{0};  // pings of other threads, likewise

@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kMaxRoundsPerTurn = 4;  // then other descriptors get their turn
 constexpr size_t kMaxWritesPerFlush = 16;
+constexpr size_t kWriteAtOnceBytes = 8 * 1024;  // a longer answer leaves while it lies in the processor's cache
 constexpr size_t kMaxSpans = 64;
 
 // No destructor, so that the library can be unloaded.
@@ -114,15 +115,27 @@ uint16_t Worker::next_phase(uint32_t interval_ms, core::TimeUs now) noexcept {
 
 // ----------------------------------------------------------------------------------------------------- what the loop reports
 
+bool Worker::wants_proxy_header(const core::PeerAddress& peer) const noexcept {
+  const ServerConfig& config = context_.config;
+  return config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && config.trusted_proxies.contains(peer.text);
+}
+
 bool Worker::on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) {
   // Beyond the limit a few more may ask, and are answered with 503.
   constexpr uint64_t kAskersBeyondLimit = 1024;
   metrics_.accepted.add(1);
   if (sessions_.size() >= context_.config.max_connections + kAskersBeyondLimit) return false;
+  const ServerConfig& config = context_.config;
+  const bool comes_by_proxy = wants_proxy_header(peer);
+  if (config.proxy_protocol == WSB_PROXY_PROTOCOL_REQUIRED && !comes_by_proxy) {
+    tell_refused(0, WSB_REFUSAL_PROXY_HEADER, peer.text);
+    return false;
+  }
   make_room(sessions_, sessions_.size() + 1);
   // Beside the living, the list of this turn holds gaps of those that have ended in it.
   for (std::vector<Session*>* list : {&dirty_, &settling_}) make_room(*list, dirty_.size() + sessions_.size() + 1);
   auto session = std::make_unique<Session>(*this, transport, std::move(peer), tls, loop_->now());
+  session->head->awaits_proxy_header = comes_by_proxy;
   session->index = static_cast<uint32_t>(sessions_.size());
   transport.owner = session.get();
   sessions_.push_back(session.get());
@@ -141,6 +154,7 @@ void Worker::on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) {
       session.conn.receive(bytes, n, loop_->now(), session);
     }
   });
+  if (session.conn.queued_bytes() >= kWriteAtOnceBytes && !session.write_blocked) (void)flush(session);
 }
 
 void Worker::on_writable(core::Transport& transport) {
@@ -231,7 +245,10 @@ void Worker::settle(Session& session) {
     tell_late_close(session);
   }
   let_last_bytes_pass(session);
-  if (!session.write_blocked && !flush(session)) return;
+  if (!session.write_blocked && !flush(session)) {
+    session.transport->end(core::Ending::kBroken);
+    return;
+  }
   tell_late_close(session);
   if (session.conn.take_shutdown()) session.transport->shutdown_write();
   if (session.conn.dead()) {
@@ -263,7 +280,7 @@ void Worker::count_queue(Session& session) noexcept {
   session.counted_queue_bytes = queued;
 }
 
-// Writes what is queued. False: the session is gone.
+// Writes what is queued. False: the transport is broken, which the next try will find again.
 bool Worker::flush(Session& session) {
   core::Span spans[kMaxSpans];
   for (size_t i = 0; i < kMaxWritesPerFlush; ++i) {
@@ -271,17 +288,19 @@ bool Worker::flush(Session& session) {
     if (count == 0) return true;
     size_t offered = 0;
     for (size_t k = 0; k < count; ++k) offered += spans[k].size;
-    const core::TimeUs left = loop_->now();  // before the write: the peer's pong may be there before it returns
+    // Before the write: the peer's pong may be there before it returns. A ping's time is read anew: callbacks of this turn may have taken long.
+    const bool timed = session.conn.outbox().control_bytes() != 0;
+    const core::TimeUs left = timed ? net::Loop::clock() : loop_->now();
     const int64_t taken = session.transport->write(spans, count);
     metrics_.writes.add(1);
-    if (taken < 0) {
-      session.transport->end(core::Ending::kBroken);
-      return false;
-    }
+    if (taken < 0) return false;
     const uint64_t pings_before = session.conn.heartbeat_figures().pings_sent.get();
     metrics_.bytes_out.add(static_cast<uint64_t>(taken));
     guarded(session, [&] { session.conn.wrote(static_cast<size_t>(taken), left, stalled_us_, session); });
-    metrics_.pings_sent.add(session.conn.heartbeat_figures().pings_sent.get() - pings_before);
+    if (const uint64_t pings = session.conn.heartbeat_figures().pings_sent.get() - pings_before; pings != 0) {
+      metrics_.pings_sent.add(pings);
+      session.transport->ping_left();
+    }
     if (static_cast<size_t>(taken) < offered) {
       session.write_blocked = true;
       session.transport->want_writable();
@@ -341,14 +360,17 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
   if (stopping_) ++(info.clean ? stop_counts_.clean : stop_counts_.aborted);
   context_.log(WSB_LOG_DEBUG, session.id, "closed: ", wsb_cause_name(info.cause));
   context_.delivery->closed(session, info);
+  std::vector<std::string> wanted_no_more;
   {
     const std::lock_guard<std::mutex> lock(gate_);
     registry_.remove(session.id);
+    drop_subscriptions(session, wanted_no_more);
     try {
-      ++close_counts_[{info.cause, info.code}];
+      count_close(close_counts_, info.cause, info.code);
     } catch (const std::bad_alloc&) {  // a count less
     }
   }
+  for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
   leave_limits(session);
 }
 

@@ -1,5 +1,6 @@
 // One thread with its event loop and its connections. In worker.cpp (life and turns), worker_transport.cpp (what the loop
-// reports), worker_handshake.cpp (requests), worker_api.cpp (calls of the application, from this thread or another), worker_stop.cpp.
+// reports), worker_handshake.cpp (requests), worker_api.cpp (calls of the application, from this thread or another), worker_topics.cpp,
+// worker_stop.cpp.
 #pragma once
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include "core/handshake.h"
 #include "core/registry.h"
 #include "core/request.h"
+#include "core/topic_trie.h"
 #include "core/transport.h"
 #include "core/wheel.h"
 #include "net/listener.h"
@@ -28,6 +30,7 @@ namespace wsb::server {
 struct Command {
   enum class Kind : uint8_t {
     kSend,
+    kPublish,
     kOweDrain,
     kSlowConsumer,
     kPing,
@@ -42,7 +45,8 @@ struct Command {
   Kind kind = Kind::kSend;
   uint64_t conn = 0;
   uint32_t code = 0;                  // kClose
-  core::BufferRef buffer;             // kSend: a framed message
+  core::BufferRef buffer;             // kSend, kPublish: a framed message
+  std::vector<uint64_t> receivers;    // kPublish
   std::string text;                   // kPing: payload; kClose: reason
   core::HeartbeatSettings heartbeat;  // kHeartbeat
 };
@@ -88,6 +92,10 @@ class Worker final : public core::TransportEvents {
   void* user(uint64_t id);
   int info(uint64_t id, wsb_conn_info& out);
   int64_t text(uint64_t id, uint32_t which, char* buffer, size_t capacity);
+  int subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
+  int unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
+  int subscriptions(uint64_t id, std::vector<std::string>& out);
+  void publish(const Publication& publication, PublishCounts& counts);
   void list_connections(std::vector<uint64_t>& out);
   void add_metrics(MetricsSum& sum);
   // Of queue delivery: the application has released these events of one connection.
@@ -130,7 +138,10 @@ class Worker final : public core::TransportEvents {
   StopCounts stop_counts() const noexcept { return stop_counts_; }
 
  private:
+  bool wants_proxy_header(const core::PeerAddress& peer) const noexcept override;
   bool on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) override;
+  void on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept override;
+  void on_bad_proxy_header(core::Transport& transport, const char* why) override;
   void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
   void on_writable(core::Transport& transport) override;
   void on_ended(core::Transport& transport) override;
@@ -166,6 +177,7 @@ class Worker final : public core::TransportEvents {
 
   void take_head(Session& session, uint8_t* bytes, size_t n);
   void head_timed_out(Session& session);
+  void refuse_proxy_header(Session& session, const char* why);
   void serve(Session& session, const core::Request& request, uint8_t* rest, size_t rest_bytes);
   void serve_http(Session& session, const core::Request& request, const std::string& peer);
   void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest,
@@ -185,10 +197,16 @@ class Worker final : public core::TransportEvents {
   void post(Command command);  // under the gate
   void wake_once() noexcept;   // under the gate
   int send_from_elsewhere(uint64_t id, core::BufferRef message);
+  int admit_from_elsewhere(Session& session, const core::Buffer& message);
+  void post_send(Session& session, core::BufferRef message);
+  int refuse_from_elsewhere(Session& session);
   int post_message(uint64_t id, core::BufferRef message);
-  int refuse_from_elsewhere(Session& session, Command command);
   void drop_oldest_inflight(Session& session, size_t needed);
-  void carry_out(Command& command);
+  Session* find_with_gate(uint64_t id) const noexcept;
+  std::vector<Session*> receivers_of(const Publication& publication);
+  void publish_from_elsewhere(const Publication& publication, PublishCounts& counts);
+  void hand_out(Command& command);
+  void drop_subscriptions(Session& session, std::vector<std::string>& wanted_no_more) noexcept;
   void apply(Session& session, Command& command);
   int result_of(core::Connection::Result result) noexcept;
   int sent(core::Connection::Result result) noexcept;
@@ -237,6 +255,7 @@ class Worker final : public core::TransportEvents {
   std::optional<StopOrder> new_stop_;
   std::shared_ptr<const net::Credentials> new_credentials_;
   CloseCounts close_counts_;
+  core::TopicTrie trie_;
   bool awake_ = false;         // a wake is under way
   bool sending_many_ = false;  // one wake follows for all
   bool open_ = false;          // between open() and close()

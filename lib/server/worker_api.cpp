@@ -14,26 +14,6 @@ constexpr size_t kKeptCommands = 1024;  // room in an empty mailbox that is kept
 using State = core::Connection::State;
 using Result = core::Connection::Result;
 
-uint32_t public_state(const Session& session) noexcept {
-  switch (session.conn.state()) {
-    case State::kHandshake:
-    case State::kOpen:
-      return session.remote_closing.load(std::memory_order_relaxed) ? WSB_STATE_CLOSING : WSB_STATE_OPEN;
-    case State::kDraining:
-    case State::kClosing:
-    case State::kReplying:
-      return WSB_STATE_CLOSING;
-    case State::kEnding:
-    case State::kDead:
-      break;
-  }
-  return WSB_STATE_CLOSED;
-}
-
-bool is_open(const Session& session) noexcept {
-  return public_state(session) == WSB_STATE_OPEN;
-}
-
 constexpr size_t ping_frame_bytes(size_t payload) noexcept {
   return payload + core::header_size(payload);
 }
@@ -53,7 +33,7 @@ Outcome Worker::with_session(uint64_t id, Outcome missing, Use&& use) {
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find(id);
   // While its on_close runs, a connection is gone for everybody else.
-  return session != nullptr && public_state(*session) != WSB_STATE_CLOSED ? use(*session) : missing;
+  return session != nullptr && session->public_state() != WSB_STATE_CLOSED ? use(*session) : missing;
 }
 
 // With the gate held.
@@ -89,7 +69,7 @@ int Worker::result_of(Result result) noexcept {
 int Worker::send(uint64_t id, core::Opcode opcode, const void* data, size_t n) {
   if (n > context_.config.connection.max_queue_bytes) {
     return with_session(id, int{WSB_E_CLOSED},
-                        [](Session& session) -> int { return is_open(session) ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
+                        [](Session& session) -> int { return session.is_open() ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
   }
   if (!is_own_thread()) {
     core::BufferRef message(core::Buffer::create_message(opcode, data, n));
@@ -149,29 +129,41 @@ void Worker::send_many(Posting* postings, size_t count) {
   if (!own && !mailbox_.empty()) wake_once();
 }
 
-// The queue as another thread sees it: what is in the outbox and what is on its way there, together under the limit. With the gate held.
+// With the gate held.
 int Worker::post_message(uint64_t id, core::BufferRef message) {
-  const core::ConnectionConfig& config = context_.config.connection;
   Session* session = find(id);
-  if (session == nullptr || !is_open(*session)) return WSB_E_CLOSED;
-  if (message->payload_size() > config.max_queue_bytes) return WSB_E_TOO_BIG;
+  if (session == nullptr || !session->is_open()) return WSB_E_CLOSED;
   const size_t size = message->size;
-  const uint64_t inflight = session->inflight_bytes.load(std::memory_order_acquire);
-  const uint64_t waiting = inflight + session->conn.figures().queued_bytes.get();
-  Command command;
-  command.conn = id;
-  if (waiting != 0 && waiting + size > config.max_queue_bytes) {
-    if (config.slow_consumer != WSB_SLOW_DROP_OLDEST) return refuse_from_elsewhere(*session, std::move(command));
-    if (inflight + size > config.max_queue_bytes) drop_oldest_inflight(*session, size);
-  }
-  command.kind = Command::Kind::kSend;
-  command.buffer = std::move(message);
-  post(std::move(command));
+  const int admitted = admit_from_elsewhere(*session, *message.get());
+  if (admitted != WSB_OK) return admitted;
+  post_send(*session, std::move(message));
   session->inflight_bytes.fetch_add(size, std::memory_order_relaxed);
   return WSB_OK;
 }
 
-int Worker::refuse_from_elsewhere(Session& session, Command command) {
+// The queue as another thread sees it: what is in the outbox and what is on its way there, together under the limit.
+int Worker::admit_from_elsewhere(Session& session, const core::Buffer& message) {
+  const core::ConnectionConfig& config = context_.config.connection;
+  if (message.payload_size() > config.max_queue_bytes) return WSB_E_TOO_BIG;
+  const uint64_t inflight = session.inflight_bytes.load(std::memory_order_acquire);
+  const uint64_t waiting = inflight + session.conn.figures().queued_bytes.get();
+  if (waiting == 0 || waiting + message.size <= config.max_queue_bytes) return WSB_OK;
+  if (config.slow_consumer != WSB_SLOW_DROP_OLDEST) return refuse_from_elsewhere(session);
+  if (inflight + message.size > config.max_queue_bytes) drop_oldest_inflight(session, message.size);
+  return WSB_OK;
+}
+
+void Worker::post_send(Session& session, core::BufferRef message) {
+  Command command;
+  command.kind = Command::Kind::kSend;
+  command.conn = session.id;
+  command.buffer = std::move(message);
+  post(std::move(command));
+}
+
+int Worker::refuse_from_elsewhere(Session& session) {
+  Command command;
+  command.conn = session.id;
   if (context_.config.connection.slow_consumer == WSB_SLOW_CLOSE) {
     command.kind = Command::Kind::kSlowConsumer;
     post(std::move(command));
@@ -212,7 +204,7 @@ int Worker::ping(uint64_t id, const void* data, size_t n) {
       mark_dirty(session);
       return result_of(session.conn.ping(data, n, loop_->now()));
     }
-    if (!is_open(session)) return WSB_E_CLOSED;
+    if (!session.is_open()) return WSB_E_CLOSED;
     const uint64_t waiting =
         session.inflight_control_bytes.load(std::memory_order_acquire) + session.conn.figures().control_bytes.get();
     if (waiting > core::Connection::kMaxControlQueueBytes) return WSB_E_FULL;
@@ -234,7 +226,7 @@ int Worker::close_connection(uint64_t id, uint32_t code, std::string_view reason
       mark_dirty(session);
       return result_of(session.conn.close(code, reason, WSB_CAUSE_LOCAL_CLOSE, loop_->now()));
     }
-    if (!is_open(session)) return WSB_E_CLOSED;
+    if (!session.is_open()) return WSB_E_CLOSED;
     Command command;
     command.kind = Command::Kind::kClose;
     command.conn = id;
@@ -268,7 +260,7 @@ int Worker::abort_connection(uint64_t id) {
 
 int Worker::order(uint64_t id, Command::Kind kind, const core::HeartbeatSettings* heartbeat) {
   return with_session(id, int{WSB_E_CLOSED}, [&](Session& session) -> int {
-    if (public_state(session) == WSB_STATE_CLOSED) return WSB_E_CLOSED;
+    if (session.public_state() == WSB_STATE_CLOSED) return WSB_E_CLOSED;
     Command command;
     command.kind = kind;
     command.conn = id;
@@ -328,7 +320,7 @@ int Worker::info(uint64_t id, wsb_conn_info& out) {
     const core::Connection::Figures& figures = session.conn.figures();
     const core::Heartbeat::Figures& heartbeat = session.conn.heartbeat_figures();
     out.conn = id;
-    out.state = public_state(session);
+    out.state = session.public_state();
     out.worker = index_;
     out.authenticated = figures.authenticated.get();
     out.paused = figures.paused.get();
@@ -351,6 +343,11 @@ int Worker::info(uint64_t id, wsb_conn_info& out) {
     out.rtt_last_us = heartbeat.rtt_last_us.get();
     out.rtt_smoothed_us = heartbeat.rtt_smoothed_us.get();
     out.rtt_min_us = heartbeat.rtt_min_us.get();
+    const core::TimeUs due_at = heartbeat.due_at.get();
+    out.heartbeat_due_us = due_at > now ? due_at - now : 0;
+    std::unique_lock<std::mutex> lock(gate_, std::defer_lock);
+    if (is_own_thread()) lock.lock();
+    out.topics = session.topics ? session.topics->size() : 0;
     return WSB_OK;
   });
 }
@@ -366,6 +363,9 @@ void Worker::add_metrics(MetricsSum& sum) {
   sum.totals.queue_refused += refused_elsewhere_.load(std::memory_order_relaxed);
   sum.totals.messages_dropped += dropped_elsewhere_.load(std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(gate_);
+  // There from the beginning, so that a rate sees the first of them.
+  for (const uint32_t cause : {WSB_CAUSE_HEARTBEAT_TIMEOUT, WSB_CAUSE_NETWORK_ERROR})
+    sum.closes[{cause, WSB_CLOSE_ABNORMAL}] += 0;
   for (const auto& [key, count] : close_counts_) sum.closes[key] += count;
 }
 
@@ -386,7 +386,9 @@ void Worker::on_wake() {
   if (credentials) credentials_taken_.notify_all();
   for (Command& command : taken_) {
     Session* session = find(command.conn);
-    if (session != nullptr) {
+    if (command.kind == Command::Kind::kPublish) {
+      hand_out(command);
+    } else if (session != nullptr) {
       guarded(*session, [&] { apply(*session, command); });
     } else if (command.kind == Command::Kind::kSend && command.buffer) {
       metrics_.messages_dropped.add(1);
@@ -408,6 +410,8 @@ void Worker::apply(Session& session, Command& command) {
       session.inflight_bytes.fetch_sub(size, std::memory_order_release);
       return;
     }
+    case Command::Kind::kPublish:  // has no connection of its own
+      return;
     case Command::Kind::kOweDrain:
       conn.owe_drain(session);
       return;

@@ -1,4 +1,6 @@
 // From a socket's first bytes to an open connection, a refusal or a plain HTTP answer.
+#include <utility>
+
 #include "core/proxy.h"
 #include "server/request_context.h"
 #include "server/worker.h"
@@ -67,8 +69,33 @@ void Worker::take_head(Session& session, uint8_t* bytes, size_t n) {
   }
 }
 
+void Worker::on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept {
+  auto& session = *static_cast<Session*>(old.owner);
+  next.owner = &session;
+  session.transport = &next;
+  session.head->awaits_proxy_header = false;
+  if (client.text.empty()) return;  // the proxy's own connection
+  session.peer_port = client.port;
+  session.head->peer = std::move(client);
+}
+
+void Worker::on_bad_proxy_header(core::Transport& transport, const char* why) {
+  auto& session = *static_cast<Session*>(transport.owner);
+  mark_dirty(session);
+  guarded(session, [&] { refuse_proxy_header(session, why); });
+}
+
+// Nothing is answered: who does not speak the protocol may not speak HTTP either.
+void Worker::refuse_proxy_header(Session& session, const char* why) {
+  session.conn.abort(0, session);
+  context_.log(WSB_LOG_WARNING, 0, std::string(why).append(", from trusted proxy "), session.head->peer.text);
+  tell_refused(0, WSB_REFUSAL_PROXY_HEADER, session.head->peer.text);
+}
+
 void Worker::head_timed_out(Session& session) {
-  if (!session.head->buffer.empty()) {
+  if (session.head->awaits_proxy_header) {
+    refuse_proxy_header(session, "no PROXY header in time");
+  } else if (!session.head->buffer.empty()) {
     refuse(session, refusal_of(WSB_REFUSAL_TIMEOUT), session.head->peer.text, false);
   } else {
     session.conn.abort(0, session);
@@ -199,8 +226,13 @@ void Worker::open_session(Session& session, const std::string& answer, const cor
     metrics_.opened.sub(1);
     metrics_.connections.sub(1);
     session.conn.give_up();
-    const std::lock_guard<std::mutex> lock(gate_);
-    registry_.remove(session.id);
+    std::vector<std::string> wanted_no_more;
+    {
+      const std::lock_guard<std::mutex> lock(gate_);
+      registry_.remove(session.id);
+      drop_subscriptions(session, wanted_no_more);
+    }
+    for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
     throw;
   }
 }

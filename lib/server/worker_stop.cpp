@@ -28,7 +28,8 @@ void Worker::begin_stop(StopOrder order) {
     stopping_->deadline = std::min(stopping_->deadline, order.deadline);
     stopping_->at_once = stopping_->at_once || order.at_once;
   } else {
-    // Peers whose connect has succeeded are answered, and those with an answer under way are heard.
+    // Peers whose connect has succeeded are answered, and those with an answer under way are heard. What waits on an inherited socket is
+    // for whoever serves there next.
     stopping_ = std::move(order);
     stop_began_ = loop_->now();
     try {
@@ -36,7 +37,7 @@ void Worker::begin_stop(StopOrder order) {
     } catch (const std::bad_alloc&) {
       stopping_->at_once = true;
     }
-    loop_->stop_listening();
+    loop_->stop_listening(context_.config.listen.inherited_fd == 0);
   }
   on_stop_time(loop_->now());
 }

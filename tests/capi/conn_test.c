@@ -111,6 +111,7 @@ static void set_heartbeat(void **state) {
   wsb_conn_info_init(&info);
   assert_int_equal(wsb_conn_get_info(rig->server, conn, &info), WSB_OK);
   assert_int_equal(info.heartbeat_interval_ms, WSB_OFF);
+  assert_true(info.heartbeat_due_us == 0);
   const uint64_t began = now_ms();
   assert_int_equal(wsb_conn_set_heartbeat(rig->server, conn, 300, 250, WSB_LIVENESS_PONG), WSB_OK);
   expect_frame(client, OP_PING);
@@ -177,6 +178,7 @@ static void info_of_a_connection(void **state) {
   assert_in_range(info.peer_port, 1, 65535);
   assert_int_equal(info.heartbeat_interval_ms, 400);
   assert_int_equal(info.heartbeat_timeout_ms, 399);
+  assert_in_range(info.heartbeat_due_us, 0, 400000);
   assert_in_range(info.open_us, 5000, 60000000);
   assert_true(info.idle_in_us <= info.open_us);
   assert_true(info.idle_message_us <= info.open_us);

@@ -133,6 +133,31 @@ static void heartbeat_figures(void **state) {
   rig_finish(rig);
 }
 
+/* Peers cannot make the list as long as they like. */
+static void many_close_codes(void **state) {
+  Rig *rig = *state;
+  rig_start(rig);
+  enum { CODES = 100, PAIRS = 64 };
+  for (uint32_t i = 0; i < CODES; ++i) {
+    wsb_conn conn;
+    Client *client = rig_client(rig, &conn);
+    assert_true(client_send_close(client, 4000 + i, ""));
+    rig_expect_close(rig, conn);
+    client_free(client);
+  }
+  client_free(rig_client(rig, NULL)); /* when it is open, its worker has counted all ends before */
+  char *text = text_now(rig);
+  size_t lines = 0;
+  for (const char *at = text; (at = strstr(at, "\nwsbeat_closes_total{")) != NULL; ++at) ++lines;
+  const bool other = strstr(text, "wsbeat_closes_total{cause=\"peer_close\",code=\"other\"} 36\n") != NULL;
+  const bool first = strstr(text, "wsbeat_closes_total{cause=\"peer_close\",code=\"4000\"} 1\n") != NULL;
+  const bool last = strstr(text, "wsbeat_closes_total{cause=\"peer_close\",code=\"4063\"} 1\n") != NULL;
+  free(text);
+  assert_int_equal(lines, PAIRS + 1 + 2); /* the others, and two that are always there */
+  assert_true(other && first && last);
+  rig_finish(rig);
+}
+
 /* Before the start and after the end there are numbers too. */
 static void at_both_ends(void **state) {
   Rig *rig = *state;
@@ -235,7 +260,7 @@ static void small_buffers(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      RIG_TEST(counters),     RIG_TEST(queue_figures),   RIG_TEST(heartbeat_figures),
+      RIG_TEST(counters),     RIG_TEST(queue_figures),   RIG_TEST(heartbeat_figures), RIG_TEST(many_close_codes),
       RIG_TEST(at_both_ends), RIG_TEST(prometheus_text), RIG_TEST(small_buffers),
   };
   return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

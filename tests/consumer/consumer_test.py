@@ -14,7 +14,8 @@ BUILD = Path(os.environ["WSBEAT_BUILD"])
 VERSION = ".".join(re.findall(r"#define WSB_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", (ROOT / "include/wsbeat/version.h").read_text()))
 MAJOR, MINOR, _ = VERSION.split(".")
 ABI = f"{MAJOR}.{MINOR}" if MAJOR == "0" else MAJOR
-PACKAGES = {"runtime": f"libwsbeat{ABI}", "dev": "libwsbeat-dev", "server": "wsbeat-server"}
+PACKAGES = {"runtime": f"libwsbeat{ABI}", "dev": "libwsbeat-dev", "server": "wsbeat-server", "nats": f"libwsbeat-nats{ABI}",
+            "natsdev": "libwsbeat-nats-dev"}
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -61,7 +62,7 @@ def cmake_project(prefix, folder, *options):
 def test_installed_files(prefix, libdir):
     installed = installed_in(prefix)
     lib = str(libdir.relative_to(prefix))
-    assert {"include/wsbeat/wsbeat.h", "include/wsbeat/version.h", "include/wsbeat/export.h", "bin/wsbeat-server",
+    assert {"include/wsbeat/wsbeat.h", "include/wsbeat/version.h", "include/wsbeat/export.h", "include/wsbeat/nats.h", f"{lib}/pkgconfig/wsbeat-nats.pc", "bin/wsbeat-server",
             "share/man/man1/wsbeat-server.1", "share/doc/wsbeat/LICENSE", f"{lib}/pkgconfig/wsbeat.pc",
             f"{lib}/cmake/wsbeat/wsbeatConfig.cmake", f"{lib}/cmake/wsbeat/wsbeatConfigVersion.cmake"} <= installed
     assert {name for name in installed if "libwsbeat." in name} == {
@@ -169,7 +170,7 @@ def control_file(deb, name):
     return run("dpkg-deb", "--info", deb, name)
 
 
-def test_packages_are_three(packages):
+def test_packages_are_those(packages):
     assert len(list(packages["runtime"].parent.glob("*.deb"))) == len(packages)
     for component, deb in packages.items():
         assert fields(deb)["Package"] == PACKAGES[component] and fields(deb)["Version"] == f"{VERSION}-1"
@@ -214,6 +215,23 @@ def test_dev_package(packages):
 def test_server_package(packages):
     assert {"./usr/bin/wsbeat-server", "./usr/share/man/man1/wsbeat-server.1.gz"} <= files(packages["server"])
     assert f"(= {VERSION}-1)" in depends(packages["server"])[PACKAGES["runtime"]]
+
+
+def test_nats_packages(packages):
+    names = {Path(name).name for name in files(packages["nats"]) if "/doc/" not in name}
+    assert names == {f"libwsbeat-nats.so.{ABI}", f"libwsbeat-nats.so.{VERSION}"}
+    assert any(name.startswith("libnats") for name in depends(packages["nats"]))
+    assert {"libwsbeat-nats.so", "wsbeat-nats.pc", "wsbeatNatsTargets.cmake"} <= {Path(name).name for name in files(packages["natsdev"])}
+    assert f"(= {VERSION}-1)" in depends(packages["natsdev"])[PACKAGES["nats"]]
+    assert not any(name.startswith("libnats") for package in ("runtime", "server") for name in depends(packages[package]))
+
+
+def test_nats_is_found(libdir, tmp_path):
+    (tmp_path / "nats.c").write_text("#include <wsbeat/nats.h>\nint main(void) { wsb_backplane made; return wsb_nats_create(NULL, &made, NULL, 0); }\n")
+    flags = run("pkg-config", "--cflags", "--libs", "wsbeat-nats", PKG_CONFIG_PATH=str(libdir / "pkgconfig"))
+    words = [word.replace("\\ ", " ") for word in re.findall(r"(?:\\.|\S)+", flags)]
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", tmp_path / "nats.c", "-o", tmp_path / "nats", *words)
+    run(tmp_path / "nats", LD_LIBRARY_PATH=str(libdir))
 
 
 def test_unpacked_packages_work_together(packages, tmp_path):

@@ -210,6 +210,67 @@ TEST_F(ConnectionCloseTest, TheTransportEndsWithoutAnyClose) {
   EXPECT_EQ(close(1000), Result::kClosed);
 }
 
+// What we did not read may hold the peer's last word.
+TEST_F(ConnectionCloseTest, TheTransportEndsWithACloseThatWasNotTaken) {
+  open();
+  conn->pause();
+  receive(client_frame(kFin | 1, "unheard") + client_frame(kFin | 9, "p") +
+          client_frame(kFin | 8, close_frame(4001, "bye").payload));
+  EXPECT_EQ(log(), Log{});
+  conn->transport_ended(events);
+  EXPECT_EQ(log(), Log{R"(closed 4001 "bye" sent 0 unclean remote peer_close)"});
+  EXPECT_TRUE(conn->dead());
+}
+
+TEST_F(ConnectionCloseTest, TheTransportEndsWithPartOfACloseThatWasNotTaken) {
+  for (const size_t cut : {size_t{1}, size_t{5}, size_t{8}}) {
+    open();
+    conn->pause();
+    receive(client_frame(kFin | 8, close_frame(4001, "bye").payload).substr(0, cut));
+    conn->transport_ended(events);
+    EXPECT_EQ(log(), Log{R"(closed 1006 "" sent 0 unclean network network_error)"});
+  }
+}
+
+TEST_F(ConnectionCloseTest, TheTransportEndsWithRubbishThatWasNotTaken) {
+  open();
+  conn->pause();
+  receive(kUnmasked + client_frame(kFin | 8, close_frame(4001, "bye").payload));
+  conn->transport_ended(events);
+  EXPECT_EQ(log(), Log{R"(closed 1006 "" sent 0 unclean network network_error)"});
+}
+
+// The peer may have shut its side down: seeing that before our answer has left would cut the answer off.
+TEST_F(ConnectionCloseTest, NothingIsReadBetweenTheirCloseAndTheAnswer) {
+  open();
+  room = 100;
+  ASSERT_EQ(send(kBig), Result::kOk);
+  turn();
+  receive_close(1000);
+  EXPECT_FALSE(conn->reading(now));
+  room = SIZE_MAX;
+  turn();
+  EXPECT_TRUE(conn->reading(now)) << "their FIN is awaited";
+  EXPECT_EQ(log(), Log{R"(closed 1000 "" sent 1000 clean remote peer_close)"});
+}
+
+TEST_F(ConnectionCloseTest, AReaderThatTakesTheLastFrameSlowlyGetsIt) {
+  open();
+  room = 100;
+  ASSERT_EQ(send(kBig), Result::kOk);
+  turn();
+  receive_close(1000);
+  for (int i = 0; i < 5; ++i) {
+    run_ms(4000);
+    room = 800;
+    turn();
+    EXPECT_EQ(state(), State::kReplying);
+  }
+  room = SIZE_MAX;
+  turn();
+  EXPECT_EQ(log(), Log{R"(closed 1000 "" sent 1000 clean remote peer_close)"});
+}
+
 TEST_F(ConnectionCloseTest, TheTransportEndsInTheMiddleOfAMessage) {
   open();
   receive(client_frame(1, "half of "));

@@ -83,9 +83,9 @@ class RecordingEvents final : public ConnectionEvents {
     add("dropped " + std::to_string(messages));
     dropped_count += messages;
   }
-  bool input_waiting(Connection&) override {
-    ++input_waiting_asked;
-    return input_lies_unread;
+  Unread unread(Connection&) override {
+    ++unread_asked;
+    return unread_now;
   }
 
   // The lines since the last call.
@@ -99,8 +99,8 @@ class RecordingEvents final : public ConnectionEvents {
   std::string last_message;
   size_t closed_count = 0;
   size_t dropped_count = 0;
-  size_t input_waiting_asked = 0;
-  bool input_lies_unread = false;
+  size_t unread_asked = 0;
+  Unread unread_now = Unread::kNothing;
 
  private:
   static std::string shown(std::string_view data) {

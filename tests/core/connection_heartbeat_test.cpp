@@ -302,13 +302,13 @@ TEST_F(ConnectionHeartbeatTest, AStallOfThisProcessIsForgiven) {
 TEST_F(ConnectionHeartbeatTest, TheVerdictWaitsForInputThatLiesUnread) {
   open();
   next_ping();
-  events.input_lies_unread = true;
+  events.unread_now = Unread::kBytes;
   run_ms(400);
   EXPECT_EQ(state(), State::kOpen);
-  EXPECT_EQ(events.input_waiting_asked, 1u);
+  EXPECT_EQ(events.unread_asked, 1u);
   run_ms(19);
   receive_text("I was there all the time");
-  events.input_lies_unread = false;
+  events.unread_now = Unread::kNothing;
   run_ms(400);
   EXPECT_EQ(log(), Log{"text I was there all the time"});
   EXPECT_EQ(state(), State::kOpen);
@@ -317,16 +317,16 @@ TEST_F(ConnectionHeartbeatTest, TheVerdictWaitsForInputThatLiesUnread) {
 TEST_F(ConnectionHeartbeatTest, AndFallsIfThereWasNothing) {
   open();
   next_ping();
-  events.input_lies_unread = true;
+  events.unread_now = Unread::kBytes;
   run_ms(400);
-  events.input_lies_unread = false;
+  events.unread_now = Unread::kNothing;
   expect_death_in_ms(20);
 }
 
 TEST_F(ConnectionHeartbeatTest, WithLivenessPongItWaitsOnce) {
   open_pong_only();
   next_ping();
-  events.input_lies_unread = true;
+  events.unread_now = Unread::kBytes;
   run_ms(400);
   expect_death_in_ms(20);
 }

@@ -66,7 +66,7 @@ class Notes final : public ConnectionEvents {
     reason_bytes = info.reason.size();
   }
   void on_dropped(Connection&, size_t) override {}
-  bool input_waiting(Connection&) override { return false; }
+  Unread unread(Connection&) override { return Unread::kNothing; }
 
   size_t closed = 0;
   size_t reason_bytes = 0;

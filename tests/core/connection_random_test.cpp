@@ -256,7 +256,7 @@ class ConnectionRandomTest : public ConnectionTest, public ::testing::WithParamI
         break;
       case 7:
         if (one_in(3)) stalled_us += 20'000;
-        events.input_lies_unread = !unread.empty();
+        events.unread_now = unread.empty() ? Unread::kNothing : Unread::kBytes;
         now += one_in(10) ? from_ms(below(200)) : from_ms(below(20));
         break;
       default:

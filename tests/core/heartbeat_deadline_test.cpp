@@ -94,20 +94,39 @@ TEST_F(HeartbeatTest, ItAsksToBeCheckedOnlyForWhatMayHappen) {
 TEST_F(HeartbeatTest, TheVerdictWaitsForInputThatLiesUnread) {
   start();
   beat();
-  input_waiting = true;
+  unread = Unread::kBytes;
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(check_at(heartbeat.next_due()), Verdict::kNothing);
     EXPECT_EQ(heartbeat.next_due(), now + kGrace);
   }
   heartbeat.heard();
-  input_waiting = false;
+  unread = Unread::kNothing;
   EXPECT_EQ(check_after(kGrace), Verdict::kNothing);
+}
+
+TEST_F(HeartbeatTest, APartOfSomethingLargerProvesLifeOnce) {
+  start();
+  beat();
+  unread = Unread::kPart;
+  EXPECT_EQ(check_at(heartbeat.next_due()), Verdict::kNothing);
+  EXPECT_FALSE(heartbeat.waiting());
+  unread = Unread::kNothing;
+  beat();
+  EXPECT_EQ(check_after(kTimeout), Verdict::kDead) << "what came before this ping proves nothing";
+}
+
+TEST_F(HeartbeatTest, WithLivenessPongAPartIsWaitedForOnce) {
+  start(true);
+  beat();
+  unread = Unread::kPart;
+  EXPECT_EQ(check_after(kTimeout), Verdict::kNothing);
+  EXPECT_EQ(check_after(kGrace), Verdict::kDead);
 }
 
 TEST_F(HeartbeatTest, WithLivenessPongItWaitsOnce) {
   start(true);
   beat();
-  input_waiting = true;
+  unread = Unread::kBytes;
   EXPECT_EQ(check_at(kStart + kInterval + kTimeout), Verdict::kNothing);
   heartbeat.heard();  // it was no pong
   EXPECT_EQ(check_after(kGrace - 1), Verdict::kNothing);
@@ -116,7 +135,7 @@ TEST_F(HeartbeatTest, WithLivenessPongItWaitsOnce) {
 
 TEST_F(HeartbeatTest, WithLivenessPongEachPingIsGrantedTheWait) {
   start(true);
-  input_waiting = true;
+  unread = Unread::kBytes;
   for (int beats = 0; beats < 3; ++beats) {
     beat();
     EXPECT_EQ(check_after(kTimeout), Verdict::kNothing);
@@ -189,6 +208,37 @@ TEST_F(HeartbeatTest, SwitchedOffNobodyDies) {
   EXPECT_EQ(heartbeat.next_due(), kNever);
   EXPECT_FALSE(heartbeat.waiting());
   EXPECT_EQ(heartbeat.figures().waiting.get(), 0u);
+}
+
+// ------------------------------------------------------------------------------------------------------ for information
+
+TEST_F(HeartbeatTest, TellsWhenTheNextPingOrTheAnswerIsDue) {
+  const auto due = [&] { return heartbeat.figures().due_at.get(); };
+  heartbeat.start(now, {}, 0);
+  EXPECT_EQ(due(), 0U) << "off";
+  start();
+  EXPECT_EQ(due(), kStart + kInterval);
+  beat();
+  EXPECT_EQ(heartbeat.figures().waiting.get(), 1);
+  EXPECT_EQ(due(), now + kTimeout) << "the answer";
+  stalled_us += 5000;
+  EXPECT_EQ(check_after(10), Verdict::kNothing);
+  EXPECT_EQ(due(), kStart + kInterval + kTimeout + 5000) << "moved by a stall";
+  heartbeat.suspend();
+  EXPECT_EQ(due(), 0U) << "no deadline runs";
+  heartbeat.resume(now);
+  EXPECT_EQ(due(), now + kTimeout);
+  EXPECT_TRUE(pong(payload()));
+  EXPECT_EQ(due(), kStart + 2 * kInterval) << "the next ping";
+}
+
+TEST_F(HeartbeatTest, AnAnswerWithoutAPongIsNoticedAtTheDeadline) {
+  start();
+  beat();
+  heartbeat.heard();
+  EXPECT_EQ(check_after(kTimeout), Verdict::kNothing);
+  EXPECT_EQ(heartbeat.figures().waiting.get(), 0);
+  EXPECT_EQ(heartbeat.figures().due_at.get(), kStart + 2 * kInterval);
 }
 
 }  // namespace

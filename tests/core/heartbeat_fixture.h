@@ -25,7 +25,7 @@ class HeartbeatTest : public ::testing::Test {
     now = time;
     return heartbeat.check(now, stalled_us, [&] {
       ++asked;
-      return input_waiting;
+      return unread;
     });
   }
   Verdict check_after(TimeUs us) { return check_at(now + us); }
@@ -47,7 +47,7 @@ class HeartbeatTest : public ::testing::Test {
   TimeUs now = kStart;
   TimeUs stalled_us = 0;
   uint32_t rtt_us = 0;
-  bool input_waiting = false;
+  Unread unread = Unread::kNothing;
   size_t asked = 0;
 };
 

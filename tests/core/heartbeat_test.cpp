@@ -116,7 +116,7 @@ TEST_F(HeartbeatTest, PayloadsDiffer) {
     each.start(now + serial, {1000, 400, false}, 65535);
     for (TimeUs beats = 1; beats <= 250; ++beats) {
       const TimeUs due = now + serial + beats * kInterval;
-      ASSERT_EQ(each.check(due, 0, [] { return false; }), Verdict::kSendPing);
+      ASSERT_EQ(each.check(due, 0, [] { return Unread::kNothing; }), Verdict::kSendPing);
       each.ping_left(due, 0);
       each.heard();
       EXPECT_TRUE(seen.insert(std::string(view_of(each.payload(), Heartbeat::kPayloadBytes))).second);
@@ -294,7 +294,7 @@ TEST(HeartbeatOnAWheel, DeathIsNeverEarlyAndAtMostOneTickLate) {
     }
     wheel.advance(now, [&](WheelNode& node) {
       auto& peer = static_cast<Peer&>(node);
-      const Verdict verdict = peer.heartbeat.check(now, 0, [] { return false; });
+      const Verdict verdict = peer.heartbeat.check(now, 0, [] { return Unread::kNothing; });
       if (verdict == Verdict::kDead) {
         peer.dead_at = now;
         return;

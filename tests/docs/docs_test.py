@@ -49,7 +49,7 @@ def test_every_page_is_reached_from_the_readme():
 def test_names_of_the_interface_exist(path):
     """Also those of the build: targets of make, options of CMake."""
     text = path.read_text()
-    known = set(re.findall(r"\b(?:wsb|WSB)_\w+", HEADER + page("include/wsbeat/version.h") + page("include/wsbeat/export.h")))
+    known = set(re.findall(r"\b(?:wsb|WSB)_\w+", HEADER + page("include/wsbeat/nats.h") + page("include/wsbeat/version.h") + page("include/wsbeat/export.h")))
     known |= {f"WSB_E_{name}" for name, _, _ in listed_values("WSB_ERROR_MAP")} | {f"WSB_CAUSE_{name}" for name, _, _ in listed_values("WSB_CAUSE_MAP")}
     assert set(re.findall(r"\b(?:wsb|WSB)_\w*\w", text)) - known == set()
     assert set(re.findall(r"\bmake ([a-z]+)\b(?=`|\n| [A-Z]+=|$)", text)) <= set(re.findall(r"^([a-z]+):", page("Makefile"), re.M))
@@ -79,7 +79,7 @@ def test_every_refusal_is_told():
     refusals = listed_values("WSB_REFUSAL_MAP")
     statuses = {name: re.search(rf'"{name}"\)\s*/\* ((?:\d+(?:, )?)*)', HEADER)[1].strip(' ,') for _, _, name in refusals}
     table = {cells[0].strip("`"): cells[1] for cells in rows(page("docs/handshake.md"), 3) if cells[0].strip("`") in statuses}
-    assert len(statuses) == 11 and table.keys() == statuses.keys()
+    assert len(statuses) == 12 and table.keys() == statuses.keys()
     # The header gives a number for all but the application's own answer.
     assert {name: status for name, status in table.items() if statuses[name]} == {name: status for name, status in statuses.items() if status}
     assert re.split(r",\s+", re.search(r"^Refusals: (.*?)\.$", MANUAL, re.S | re.M)[1]) == list(statuses)
@@ -113,7 +113,7 @@ def test_every_field_has_its_default_and_range(struct):
     table = {cells[0].strip("`"): [cell.replace("`", "") for cell in cells[1:3]]
              for cells in rows(in_config if struct == "wsb_config" else in_stop, 4) if cells[0] != "field"}
     fields = struct_fields(struct)
-    assert len(fields) == {"wsb_config": 44, "wsb_stop_options": 4}[struct] and table.keys() == fields.keys()
+    assert len(fields) == {"wsb_config": 49, "wsb_stop_options": 4}[struct] and table.keys() == fields.keys()
     for field, comment in fields.items():
         default, limits = promised(comment)
         assert table[field][0] == default, field
@@ -149,7 +149,7 @@ def test_flags_are_those_of_the_program():
 
 @each_document
 def test_flags_that_are_mentioned_exist(path):
-    others = {"--cflags", "--libs", "--install", "--prefix", "--no-build-isolation"}
+    others = {"--cflags", "--libs", "--install", "--prefix", "--no-build-isolation", "--haproxy-protocol", "--cluster", "--routes"}
     assert set(re.findall(FLAG, path.read_text())) - set(re.findall(FLAG, run("--help").stdout)) <= others
 
 

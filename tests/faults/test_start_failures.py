@@ -55,6 +55,32 @@ def test_address_that_is_not_ours():
     assert "192.0.2.1" in fails_to_start("--host", "192.0.2.1")
 
 
+def wait_until_refused(path):
+    deadline = time.monotonic() + 5.0
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) != 0:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_successor_keeps_its_unix_socket(start_server, tmp_path):
+    """A server that takes its time to stop leaves the path alone once another has it."""
+    path = tmp_path / "socket"
+    first = start_server("--stop-deadline-ms", "20000", "--close-timeout-ms", "1000", "--unix", path)
+    mute = first.connect()  # it does not answer the Close, which holds the stop up
+    first.send_signal(signal.SIGTERM)
+    wait_until_refused(path)
+    second = start_server("--unix", path)
+    assert first.running()
+    assert first.wait() == 0
+    mute.close()
+    second.connect().finish()
+    assert second.stop() == 0
+    assert not path.exists()
+
+
 def test_unix_path_in_no_directory(tmp_path):
     path = tmp_path / "missing" / "socket"
     assert str(path) in fails_to_start("--unix", path)

@@ -299,7 +299,7 @@ def test_dead_clients_are_found(start):
 
 def test_one_exception_class_for_each_error():
     from wsbeat import _wsbeat
-    assert sorted(_wsbeat.error_classes) == list(range(-13, 0))
+    assert sorted(_wsbeat.error_classes) == list(range(-len(_wsbeat.error_classes), 0)) and len(_wsbeat.error_classes) >= 13
     for code, kind in _wsbeat.error_classes.items():
         assert issubclass(kind, wsbeat.WsbeatError) and kind.error_code == code and kind.__doc__ and kind.__module__ == "wsbeat"
         assert getattr(wsbeat, kind.__name__) is kind and kind.__name__ in wsbeat.__all__

@@ -14,55 +14,72 @@ def test_the_page_is_self_contained(server):
     response = server.http("/")
     assert response.status == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert "default-src 'none'" in response.headers["content-security-policy"]
+    policy = dict(part.split(maxsplit=1) for part in response.headers["content-security-policy"].split("; "))
+    assert (policy["default-src"], policy["script-src"], policy["style-src"], policy["connect-src"]) == ("'none'", *3 * ["'self'"])
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert response.headers["x-content-type-options"] == "nosniff"
     page = response.body.decode()
-    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
-    assert "prefers-color-scheme" in page and 'name="viewport"' in page
+    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>") and 'name="viewport"' in page
     checker = PageChecker()
     checker.feed(page)
     checker.close()
     assert checker.open == []
     assert len(checker.ids) == len(set(checker.ids))
-    used = set(re.findall(r"\$\('([\w-]+)'\)", checker.script))
-    assert used and used <= set(checker.ids), "every element that the script asks for is there"
-    assert not re.search(r"@import|url\(|\bimport\b|https?://", checker.script + checker.style)
-    assert {"state", "heartbeat", "round trip"} <= {text.lower() for text in checker.headings}
+    assert {"state", "heartbeat due", "round trip"} <= {text.lower() for text in checker.headings}
+    scripts = {name: text for name, text in files_from(server, checker.files).items() if name.endswith(".js")}
+    used = set(re.findall(r"\$\('([\w-]+)'\)", "".join(scripts.values())))
+    assert used and used <= set(checker.ids), "every element that the scripts ask for is there"
+
+
+def files_from(server, names):
+    """These files and what they import, as texts by name; each must be served, have its type, and ask for nothing from elsewhere."""
+    texts, waiting = {}, list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in texts:
+            continue
+        response = server.http(f"/{name}")
+        assert response.status == 200, name
+        assert response.headers["content-type"] == ("text/css" if name.endswith(".css") else "text/javascript") + "; charset=utf-8"
+        text = texts[name] = response.body.decode()
+        assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org/2000/svg)", text), name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", text), "text stays text"
+        waiting += [f"page/{other}" for other in re.findall(r"from '\./([\w.]+)'", text)]
+    assert "prefers-color-scheme" in texts["page/style.css"]
+    return texts
 
 
 class PageChecker(HTMLParser):
-    """Fails on tags that do not match and on anything that would be loaded from elsewhere; collects what the page is made of."""
+    """Fails on tags that do not match and on scripts and styles in the markup; collects what the page is made of."""
 
-    VOID = {"meta", "input", "br", "hr"}
-    END_MAY_BE_OMITTED = {"th", "tr", "thead", "tbody"}
+    VOID = {"meta", "input", "br", "hr", "link"}
 
     def __init__(self):
         super().__init__()
-        self.open, self.ids, self.headings = [], [], []
-        self.script = self.style = ""
+        self.open, self.ids, self.headings, self.files = [], [], [], []
 
     def handle_starttag(self, tag, attributes):
         names = dict(attributes)
-        assert not names.keys() & {"src", "href", "action", "data", "srcset"}, (tag, names)
+        assert not names.keys() & {"action", "data", "srcset", "style"}, (tag, names)
         assert not [name for name in names if name.startswith("on")], "no handlers in attributes"
+        if tag in ("script", "link"):
+            self.files.append(names["src" if tag == "script" else "href"])
+        elif tag == "a":
+            assert names["href"].startswith("#")
+        else:
+            assert not names.keys() & {"src", "href"}, (tag, names)
         if "id" in names:
             self.ids.append(names["id"])
-        if tag == "th" and self.open[-1] == "th":
-            self.open.pop()
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
-        while self.open[-1] != tag and self.open[-1] in self.END_MAY_BE_OMITTED:
-            self.open.pop()
         assert self.open.pop() == tag
 
     def handle_data(self, data):
         within = self.open[-1] if self.open else ""
-        if within == "script":
-            self.script += data
-        elif within == "style":
-            self.style += data
-        elif within == "th":
+        assert within != "style" and (within != "script" or not data.strip())
+        if within == "th":
             self.headings.append(data.strip())
 
 
@@ -134,7 +151,7 @@ def test_connections_need_the_token(start_server):
 
 def test_other_paths(server):
     assert server.http("/favicon.ico").status == 204
-    for path in ("/nothing", "/healthz/", "/api", "//", "/index.html"):
+    for path in ("/nothing", "/healthz/", "/api", "//", "/index.html", "/page/", "/page/index.html", "/page/../style.css"):
         assert server.http(path).status == 404
 
 

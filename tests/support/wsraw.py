@@ -332,9 +332,9 @@ class Client(Stream):
 
 
 def connect(port=None, path="/", *, host="127.0.0.1", unix=None, tls=None, timeout=DEFAULT_TIMEOUT_S, receive_buffer=None,
-            source=None, headers=(), subprotocols=(), origin=None, extensions=None, key=None, host_header=None):
+            source=None, headers=(), subprotocols=(), origin=None, extensions=None, key=None, host_header=None, server_name="localhost"):
     """Connects and shakes hands; raises HandshakeRefused with the whole answer unless it is a correct 101."""
-    sock = open_socket(port, host=host, unix=unix, tls=tls, timeout=timeout, receive_buffer=receive_buffer, source=source)
+    sock = open_socket(port, host=host, unix=unix, tls=tls, timeout=timeout, receive_buffer=receive_buffer, source=source, server_name=server_name)
     key = key or new_key()
     client = Client(sock, key=key, timeout=timeout)
     try:

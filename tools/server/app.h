@@ -6,6 +6,7 @@
 #include <atomic>
 #include <string>
 
+#include "dashboard.h"
 #include "events.h"
 #include "line_writer.h"
 #include "options.h"
@@ -31,6 +32,7 @@ struct App {
   PauseTimers timers;
   Registry registry;
   std::atomic<bool> stopping{false};
+  Dashboard dashboard;
 };
 
 // The library's callbacks, with `app` as their user pointer.

@@ -12,15 +12,20 @@ bool equal_in_constant_time(std::string_view given, std::string_view secret) {
   return difference == 0;
 }
 
-bool request_has_token(const Options &options, const wsb_request *request) {
-  if (!options.has_token) return true;
-  const char *const candidates[] = {wsb_request_bearer_token(request), wsb_request_basic_password(request),
-                                    wsb_request_cookie(request, "token"), wsb_request_query_param(request, "token")};
+bool request_carries(const wsb_request *request, std::string_view secret, const char *name, Carriers carriers) {
+  const bool all = carriers == Carriers::kAll;
+  const char *const candidates[] = {wsb_request_bearer_token(request), wsb_request_query_param(request, name),
+                                    all ? wsb_request_basic_password(request) : nullptr,
+                                    all ? wsb_request_cookie(request, name) : nullptr};
   bool found = false;
   for (const char *candidate : candidates) {
-    if (candidate != nullptr && equal_in_constant_time(candidate, options.token)) found = true;
+    if (candidate != nullptr && equal_in_constant_time(candidate, secret)) found = true;
   }
   return found;
+}
+
+bool request_has_token(const Options &options, const wsb_request *request) {
+  return !options.has_token || request_carries(request, options.token, "token", Carriers::kAll);
 }
 
 bool token_fits(const Options &options, std::string_view token) {

@@ -12,6 +12,15 @@ namespace tool {
 // True if the two are equal; how long it takes does not tell where they differ, nor how long the secret is.
 bool equal_in_constant_time(std::string_view given, std::string_view secret);
 
+// Where a request may carry a secret.
+enum class Carriers {
+  kAll,        // Bearer, Basic password, cookie, query parameter
+  kDeliberate  // Bearer and query parameter: what no browser adds by itself
+};
+
+// True if the request carries the secret; cookie and query parameter are called `name`.
+bool request_carries(const wsb_request *request, std::string_view secret, const char *name, Carriers carriers);
+
 // True unless --token is set and the request carries it nowhere (Bearer, Basic password, cookie or query parameter "token").
 bool request_has_token(const Options &options, const wsb_request *request);
 

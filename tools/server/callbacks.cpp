@@ -11,6 +11,8 @@
 #include "http.h"
 #include "modes.h"
 #include "peer.h"
+#include "topic_protocol.h"
+#include "topics.h"
 
 namespace tool {
 namespace {
@@ -37,8 +39,18 @@ void guarded(App &app, Body body) noexcept {
   }
 }
 
+// NULL for a connection that on_open could not serve: its pointer is then still that of the handshake.
+Peer *peer_of(void *conn_user) {
+  return Dashboard::role_of(conn_user) == Role::kApplication ? static_cast<Peer *>(conn_user) : nullptr;
+}
+
 void on_handshake(const wsb_handshake_event *event, void *user) {
-  judge_handshake(app_of(user).options, event->request);
+  App &app = app_of(user);
+  if (wsb_request_path(event->request) == kDashboardPath) {
+    guarded(app, [&] { app.dashboard.judge(event->request); });
+  } else {
+    judge_handshake(app.options, event->request);
+  }
 }
 
 void on_http(const wsb_http_event *event, void *user) {
@@ -47,26 +59,31 @@ void on_http(const wsb_http_event *event, void *user) {
 
 void on_open(const wsb_open_event *event, void *user) {
   App &app = app_of(user);
+  const Role role = Dashboard::role_of(event->conn_user);
   const bool authenticated = app.options.config.auth_timeout_ms == 0;
-  Peer *const peer = new (std::nothrow) Peer(event->conn, authenticated);
+  const bool topics = app.options.topics && std::string_view(event->subprotocol) == kTopicSubprotocol;
+  Peer *const peer = new (std::nothrow) Peer(event->conn, role, authenticated, topics);
   if (peer == nullptr || wsb_conn_set_user(app.server, event->conn, peer) != WSB_OK) {
     delete peer;
     wsb_abort(app.server, event->conn);
     return;
   }
   guarded(app, [&] {
+    if (role != Role::kApplication) return app.dashboard.add(*peer);
     app.events.open(*event);
-    if (authenticated && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
+    if (authenticated && !topics && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
   });
 }
 
 // The way of every message: no lock, no allocation, no formatting before the library's own send.
 void on_message(const wsb_message_event *event, void *user) {
   App &app = app_of(user);
-  Peer *const peer = static_cast<Peer *>(event->conn_user);
+  Peer *const peer = peer_of(event->conn_user);
   if (peer == nullptr) return;
   guarded(app, [&] {
+    if (peer->role != Role::kApplication) return app.dashboard.take(*peer, *event);
     if (app.takes_orders && take_order(app, *peer, *event)) return;
+    if (peer->topics) return take_topic_message(app, *peer, *event);
     switch (app.options.mode) {
       case Mode::kEcho:
         send_or_hold(app, *peer, event->kind, event->data, event->length);
@@ -81,18 +98,27 @@ void on_message(const wsb_message_event *event, void *user) {
 }
 
 void on_pong(const wsb_pong_event *event, void *user) {
+  const Peer *const peer = peer_of(event->conn_user);
+  if (peer == nullptr || peer->role != Role::kApplication) return;
   guarded(app_of(user), [&] { app_of(user).events.pong(*event); });
 }
 
 void on_drain(const wsb_drain_event *event, void *user) {
-  Peer *const peer = static_cast<Peer *>(event->conn_user);
+  Peer *const peer = peer_of(event->conn_user);
   if (peer != nullptr) drain(app_of(user), *peer);
 }
 
 void on_close(const wsb_close_event *event, void *user) {
   App &app = app_of(user);
-  Peer *const peer = static_cast<Peer *>(event->conn_user);
-  guarded(app, [&] { app.events.close(*event); });
+  Peer *const peer = peer_of(event->conn_user);
+  if (peer == nullptr ? event->conn_user != nullptr : peer->role != Role::kApplication) {
+    guarded(app, [&] { app.dashboard.remove(*event); });
+  } else {
+    guarded(app, [&] {
+      app.events.close(*event);
+      app.dashboard.ended(*event);
+    });
+  }
   if (app.options.mode == Mode::kBroadcast) app.registry.remove(event->conn);
   if (peer != nullptr) app.timers.forget(*peer);
   delete peer;
@@ -113,6 +139,10 @@ void on_log(const wsb_log_event *event, void *user) {
   });
 }
 
+int on_subscribe(const wsb_subscribe_event *event, void *user) {
+  return judge_subscription(app_of(user).options, *event);
+}
+
 }  // namespace
 
 App::App(Options parsed)
@@ -120,10 +150,12 @@ App::App(Options parsed)
       takes_orders(options.commands || options.config.auth_timeout_ms != 0),
       max_queue_bytes(options.library_config().max_queue_bytes),
       log(STDERR_FILENO, dropped_log_line, [](const std::string &) {}),
-      events(options.events, [this](const std::string &why) {
-        // Even with --quiet: who asked for events must learn that they end.
-        log.write("wsbeat-server: cannot write events to stdout: " + why + "; going on without");
-      }) {}
+      events(options.events,
+             [this](const std::string &why) {
+               // Even with --quiet: who asked for events must learn that they end.
+               log.write("wsbeat-server: cannot write events to stdout: " + why + "; going on without");
+             }),
+      dashboard(*this) {}
 
 void App::say(const std::string &text) {
   if (!options.quiet) log.write("wsbeat-server: " + text);
@@ -143,6 +175,7 @@ wsb_callbacks make_callbacks(App &app) {
     callbacks.on_pong = on_pong;
     callbacks.on_refused = on_refused;
   }
+  if (app.options.topics) callbacks.on_subscribe = on_subscribe;
   if (!app.options.quiet) callbacks.on_log = on_log;
   return callbacks;
 }

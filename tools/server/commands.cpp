@@ -2,7 +2,6 @@
 #include "commands.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -12,6 +11,7 @@
 #include "auth.h"
 #include "conn_json.h"
 #include "modes.h"
+#include "words.h"
 
 namespace tool {
 namespace {
@@ -24,22 +24,6 @@ struct Command {
   const char *name;
   void (*run)(App &app, Peer &peer, std::string_view rest);
 };
-
-// The first word of `text`, which keeps what follows the one space after it.
-std::string_view take_word(std::string_view &text) {
-  const size_t space = text.find(' ');
-  const std::string_view word = text.substr(0, space);
-  text = space == std::string_view::npos ? std::string_view() : text.substr(space + 1);
-  return word;
-}
-
-// Decimal digits only.
-std::optional<uint64_t> parse_number(std::string_view text, uint64_t min, uint64_t max) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < min || number > max) return std::nullopt;
-  return number;
-}
 
 void reply_error(App &app, Peer &peer, const std::string &text) {
   reply(app, peer, "error: " + text);
@@ -98,7 +82,7 @@ void run_auth(App &app, Peer &peer, std::string_view token) {
   if (!peer.authenticated) {
     peer.authenticated = true;
     wsb_conn_authenticate(app.server, peer.conn);
-    if (app.options.mode == Mode::kBroadcast) app.registry.add(peer.conn);
+    if (!peer.topics && app.options.mode == Mode::kBroadcast) app.registry.add(peer.conn);
   }
   reply(app, peer, "ok");
 }

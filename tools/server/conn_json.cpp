@@ -39,7 +39,8 @@ bool append_conn_json(std::string &out, wsb_server *server, wsb_conn conn) {
       .boolean("heartbeat_waiting", info.heartbeat_waiting != 0);
   if (info.heartbeat_interval_ms != WSB_OFF) {
     object.number("heartbeat_interval_ms", info.heartbeat_interval_ms)
-        .number("heartbeat_timeout_ms", info.heartbeat_timeout_ms);
+        .number("heartbeat_timeout_ms", info.heartbeat_timeout_ms)
+        .number("heartbeat_due_us", info.heartbeat_due_us);
   }
   object.number("open_us", info.open_us)
       .number("idle_in_us", info.idle_in_us)

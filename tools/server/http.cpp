@@ -1,12 +1,15 @@
 // One function per resource.
 #include "http.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
+#include "access.h"
 #include "auth.h"
 #include "conn_json.h"
 #include "page.h"
+#include "process_metrics.h"
 
 namespace tool {
 namespace {
@@ -14,32 +17,24 @@ namespace {
 constexpr size_t kMaxListedConnections = 500;
 
 struct Resource {
-  const char *path;
+  std::string_view path;
   void (*answer)(App &app, wsb_request *request);
 };
 
-void respond(wsb_request *request, uint32_t status, const char *type, std::string_view body) {
-  wsb_request_add_header(request, "Cache-Control", "no-store");
-  wsb_request_add_header(request, "X-Content-Type-Options", "nosniff");
-  wsb_request_respond(request, status, type, body.data(), body.size());
-}
-
-void respond_text(wsb_request *request, uint32_t status, std::string_view text) {
-  respond(request, status, "text/plain; charset=utf-8", text);
-}
-
-void answer_page(App &, wsb_request *request) {
-  wsb_request_add_header(request, "Content-Security-Policy",
-                         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-                         "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-  respond(request, 200, "text/html; charset=utf-8", page());
+// Local delivery goes on without NATS, so its absence does not make the server unhealthy.
+const char *nats_line(const App &app) {
+  if (app.options.nats.empty()) return "";
+  wsb_metrics metrics;
+  wsb_metrics_init(&metrics);
+  wsb_server_get_metrics(app.server, &metrics);
+  return metrics.backplane_state == WSB_BACKPLANE_UP ? "nats: up\n" : "nats: down\n";
 }
 
 void answer_health(App &app, wsb_request *request) {
   if (app.stopping) {
     respond_text(request, 503, "stopping\n");
   } else {
-    respond_text(request, 200, "ok\n");
+    respond_text(request, 200, std::string("ok\n") + nats_line(app));
   }
 }
 
@@ -52,31 +47,22 @@ void answer_metrics(App &app, wsb_request *request) {
     text.resize(static_cast<size_t>(length));
     if (whole) break;
   }
+  append_process_metrics(text);
   respond(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 
-// The list tells addresses of peers, so it is not for everyone.
-// A forwarded request comes from somewhere else, even if the proxy that passes it on is on this machine.
-bool comes_from_this_machine(const wsb_request *request) {
-  const char *const address = wsb_request_peer(request);
-  const std::string_view peer = address == nullptr ? "" : address;
-  const bool local =
-      peer == "unix" || peer == "::1" || peer.substr(0, 4) == "127." || peer.substr(0, 11) == "::ffff:127.";
-  return local && wsb_request_header(request, "X-Forwarded-For") == nullptr &&
-         wsb_request_header(request, "Forwarded") == nullptr;
-}
-
 struct Listing {
-  wsb_server *server;
+  App &app;
   std::string json;
   size_t count;
 };
 
 int list_connection(wsb_conn conn, void *user) {
   Listing &listing = *static_cast<Listing *>(user);
+  if (listing.app.dashboard.is_watcher(conn)) return 0;
   const size_t before = listing.json.size();
   if (listing.count > 0) listing.json += ',';
-  if (!append_conn_json(listing.json, listing.server, conn)) {
+  if (!append_conn_json(listing.json, listing.app.server, conn)) {
     listing.json.resize(before);
     return 0;
   }
@@ -86,15 +72,21 @@ int list_connection(wsb_conn conn, void *user) {
 void answer_connections(App &app, wsb_request *request) {
   if (!request_has_token(app.options, request)) return respond_unauthorized(request, Challenge::kBearer);
   if (!app.options.has_token && !comes_from_this_machine(request)) {
-    return respond_text(request, 403, "for this machine only, unless there is a --token\n");
+    return respond_text(request, 403,
+                        "for this machine only (at http://127.0.0.1 or http://localhost), unless there is a --token\n");
   }
   wsb_metrics metrics;
   wsb_metrics_init(&metrics);
   wsb_server_get_metrics(app.server, &metrics);
-  Listing listing = {app.server, "{\"total\":" + std::to_string(metrics.connections) + ",\"connections\":[", 0};
+  const uint64_t watching = std::min(app.dashboard.watching(), metrics.connections);
+  Listing listing = {app, "{\"total\":" + std::to_string(metrics.connections - watching) + ",\"connections\":[", 0};
   wsb_server_for_each(app.server, list_connection, &listing);
   listing.json += "]}\n";
   respond(request, 200, "application/json", listing.json);
+}
+
+void answer_dashboard(App &app, wsb_request *request) {
+  app.dashboard.answer(request);
 }
 
 void answer_icon(App &, wsb_request *request) {
@@ -102,14 +94,38 @@ void answer_icon(App &, wsb_request *request) {
 }
 
 constexpr Resource kResources[] = {
-    {"/", answer_page},
-    {"/healthz", answer_health},
-    {"/metrics", answer_metrics},
-    {"/api/connections", answer_connections},
-    {"/favicon.ico", answer_icon},
+    {"/healthz", answer_health},        {"/metrics", answer_metrics},  {"/api/connections", answer_connections},
+    {kDashboardPath, answer_dashboard}, {"/favicon.ico", answer_icon},
 };
 
+const PageFile *find_page_file(std::string_view path) {
+  for (const PageFile &file : page_files()) {
+    if (path == file.path) return &file;
+  }
+  return nullptr;
+}
+
+// Scripts and styles come from this server alone and are never in the markup; the page talks to this server alone.
+void answer_page(wsb_request *request, const PageFile &file) {
+  wsb_request_add_header(
+      request, "Content-Security-Policy",
+      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+      "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'");
+  wsb_request_add_header(request, "Referrer-Policy", "no-referrer");
+  respond(request, 200, file.type, file.bytes);
+}
+
 }  // namespace
+
+void respond(wsb_request *request, uint32_t status, const char *type, std::string_view body) {
+  wsb_request_add_header(request, "Cache-Control", "no-store");
+  wsb_request_add_header(request, "X-Content-Type-Options", "nosniff");
+  wsb_request_respond(request, status, type, body.data(), body.size());
+}
+
+void respond_text(wsb_request *request, uint32_t status, std::string_view text) {
+  respond(request, status, "text/plain; charset=utf-8", text);
+}
 
 void answer_http(App &app, wsb_request *request) {
   const std::string_view method = wsb_request_method(request);
@@ -121,6 +137,8 @@ void answer_http(App &app, wsb_request *request) {
   for (const Resource &resource : kResources) {
     if (path == resource.path) return resource.answer(app, request);
   }
+  const PageFile *const file = find_page_file(path);
+  if (file != nullptr) return answer_page(request, *file);
   respond_text(request, 404, "not found\n");
 }
 

@@ -78,6 +78,12 @@ JsonObject &JsonObject::boolean(const char *name, bool value) {
   return *this;
 }
 
+JsonObject &JsonObject::raw(const char *name, std::string_view json) {
+  key(name);
+  out_ += json;
+  return *this;
+}
+
 JsonObject &JsonObject::id(const char *name, uint64_t value) {
   return text(name, std::to_string(value));
 }

@@ -1,4 +1,4 @@
-// Writing JSON objects: for events, /info and /api/connections. No reading.
+// Writing JSON objects: for events, /info, /api/connections and the dashboard. No reading.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,8 @@ class JsonObject {
   JsonObject &text(const char *name, std::string_view value);
   JsonObject &number(const char *name, uint64_t value);
   JsonObject &boolean(const char *name, bool value);
+  // A value that is JSON already.
+  JsonObject &raw(const char *name, std::string_view json);
   // A 64-bit id as a string of digits: JavaScript's numbers end at 2^53.
   JsonObject &id(const char *name, uint64_t value);
   void end() { out_ += '}'; }

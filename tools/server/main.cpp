@@ -16,6 +16,8 @@
 #include <thread>
 
 #include "app.h"
+#include "nats.h"
+#include "systemd.h"
 
 namespace tool {
 namespace {
@@ -143,6 +145,7 @@ void serve_until_stopped(App &app, int signals, int done, wsb_stop_result &resul
     } else if (stopper.joinable()) {
       stop_at_once(app);
     } else {
+      tell_systemd("STOPPING=1");
       stopper = stop_gracefully(app, result, done);
     }
   }
@@ -164,6 +167,12 @@ int serve(const Options &options, int signals, int done) {
   const wsb_callbacks callbacks = make_callbacks(app);
   int error = wsb_server_create(&config, &callbacks, &app.server);
   if (error != WSB_OK) return complain_about_start(error, error_text(error));
+  try {
+    join_nats(app.options, app.server);
+  } catch (const std::exception &problem) {
+    wsb_server_destroy(app.server);
+    return complain(kExitCannotStart, std::string("cannot start: ") + problem.what());
+  }
   app.log.start();
   app.events.start();
   if (app.options.commands) app.timers.start(app.server);
@@ -177,11 +186,13 @@ int serve(const Options &options, int signals, int done) {
   }
   app.events.listening(wsb_server_port(app.server), app.options.unix_path);
   app.say(listening_text(app));
+  tell_systemd("READY=1");
 
   wsb_stop_result result = {};
   result.size = sizeof result;
   serve_until_stopped(app, signals, done, result);
   app.timers.finish();
+  app.dashboard.finish();
   app.events.stopped(result);
   wsb_server_destroy(app.server);
   app.log.finish();
@@ -198,6 +209,7 @@ int run(int argc, const char *const *argv) {
   }
   if (options.help) return print(help_text());
   if (options.version) return print(std::string("wsbeat-server ") + wsb_version_string() + "\n");
+  take_passed_socket(options);
   const int signals = open_signals();
   const int done = eventfd(0, EFD_CLOEXEC);
   if (signals < 0 || done < 0) return complain(kExitCannotStart, "cannot start: no descriptor for signals");

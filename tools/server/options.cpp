@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "topic_protocol.h"
+
 namespace tool {
 namespace {
 
@@ -49,6 +51,8 @@ class Value {
 
   uint32_t number(uint32_t min, uint32_t max) const { return static_cast<uint32_t>(number64(min, max)); }
 
+  bool is_off() const { return text_ == "off"; }
+
   // As number, where "0" and "off" mean off, which the library is told by `off`.
   uint32_t number_or_off(uint32_t min, uint32_t max, uint32_t off) const {
     if (text_ == "0" || text_ == "off") return off;
@@ -62,6 +66,13 @@ class Value {
       names += (names.empty() ? "" : "|") + std::string(name);
     }
     refuse(names);
+  }
+
+  std::string pattern() const {
+    std::string name(text_);
+    if (wsb_topic_covers(name.data(), name.size(), name.data(), name.size()) < 0)
+      refuse("a topic or a pattern of topics");
+    return name;
   }
 
   void append_to(std::string &list) const {
@@ -109,6 +120,11 @@ constexpr Flag kFlags[] = {
        o.token = v.text();
        o.has_token = true;
      }},
+    {"--dashboard-token", nullptr, true,
+     [](Options &o, const Value &v) {
+       o.dashboard_token = v.text();
+       o.has_dashboard_token = true;
+     }},
     {"--auth-timeout-ms", "auth_timeout_ms", true,
      [](Options &o, const Value &v) { o.config.auth_timeout_ms = v.number_or_off(50, 600000, 0); }},
     {"--idle-timeout-ms", "idle_timeout_ms", true,
@@ -131,6 +147,12 @@ constexpr Flag kFlags[] = {
     {"--close-timeout-ms", "close_timeout_ms", true,
      [](Options &o, const Value &v) { o.config.close_timeout_ms = v.number(50, 600000); }},
     {"--trusted-proxy", "trusted_proxies", true, [](Options &o, const Value &v) { v.append_to(o.trusted_proxies); }},
+    {"--proxy-protocol", "proxy_protocol", true,
+     [](Options &o, const Value &v) {
+       o.config.proxy_protocol = v.choice({{"off", WSB_PROXY_PROTOCOL_OFF},
+                                           {"trusted", WSB_PROXY_PROTOCOL_TRUSTED},
+                                           {"required", WSB_PROXY_PROTOCOL_REQUIRED}});
+     }},
     {"--deflate", "deflate", false, [](Options &o, const Value &) { o.config.deflate = 1; }},
     {"--tls-cert", "tls_cert_file", true, [](Options &o, const Value &v) { o.tls_cert = v.text(); }},
     {"--tls-key", "tls_key_file", true, [](Options &o, const Value &v) { o.tls_key = v.text(); }},
@@ -142,6 +164,22 @@ constexpr Flag kFlags[] = {
     {"--stop-deadline-ms", nullptr, true,
      [](Options &o, const Value &v) { o.stop_deadline_ms = v.number(1, 3600000); }},
     {"--stop-spread-ms", nullptr, true, [](Options &o, const Value &v) { o.stop_spread_ms = v.number(0, 3599999); }},
+    {"--topics", nullptr, false, [](Options &o, const Value &) { o.topics = true; }},
+    {"--may-subscribe", nullptr, true, [](Options &o, const Value &v) { o.may_subscribe.push_back(v.pattern()); }},
+    {"--may-publish", nullptr, true, [](Options &o, const Value &v) { o.may_publish.push_back(v.pattern()); }},
+    {"--max-topics", "max_topics_per_connection", true,
+     [](Options &o, const Value &v) { o.config.max_topics_per_connection = v.number(1, 1000000); }},
+    {"--nats", nullptr, true, [](Options &o, const Value &v) { o.nats = v.text(); }},
+    {"--nats-prefix", nullptr, true, [](Options &o, const Value &v) { o.nats_prefix = v.pattern(); }},
+    {"--nats-credentials", nullptr, true, [](Options &o, const Value &v) { o.nats_credentials = v.text(); }},
+    {"--nats-ca", nullptr, true, [](Options &o, const Value &v) { o.nats_ca = v.text(); }},
+    {"--nats-cert", nullptr, true, [](Options &o, const Value &v) { o.nats_cert = v.text(); }},
+    {"--nats-key", nullptr, true, [](Options &o, const Value &v) { o.nats_key = v.text(); }},
+    {"--nats-buffer-bytes", nullptr, true,
+     [](Options &o, const Value &v) {
+       o.nats_refuse = v.is_off();
+       if (!o.nats_refuse) o.nats_buffer_bytes = v.number64(1024, uint64_t{1} << 32, " or off");
+     }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -170,6 +208,21 @@ void check_together(const Options &options) {
   if (!options.tls_client_ca.empty() && options.tls_cert.empty()) throw UsageError("--tls-client-ca needs --tls-cert");
   if (config.require_subprotocol != 0 && options.subprotocols.empty()) {
     throw UsageError("--require-subprotocol needs --subprotocols");
+  }
+  const bool for_topics =
+      !options.may_subscribe.empty() || !options.may_publish.empty() || config.max_topics_per_connection != 0;
+  if (for_topics && !options.topics) {
+    throw UsageError("--may-subscribe, --may-publish and --max-topics need --topics");
+  }
+  const bool for_nats = !options.nats_prefix.empty() || !options.nats_credentials.empty() || !options.nats_ca.empty() ||
+                        !options.nats_cert.empty() || !options.nats_key.empty() || options.nats_refuse ||
+                        options.nats_buffer_bytes != 0;
+  if (for_nats && options.nats.empty()) {
+    throw UsageError(
+        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key and --nats-buffer-bytes need --nats");
+  }
+  if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
+    throw UsageError("--proxy-protocol needs --trusted-proxy");
   }
   if (options.stop_spread_ms >= options.stop_deadline_ms) {
     throw UsageError("--stop-spread-ms must be below --stop-deadline-ms (" + std::to_string(options.stop_deadline_ms) +
@@ -226,6 +279,8 @@ Options parse_options(int argc, const char *const *argv) {
     flag.set(options, Value(flag.name, value));
   }
   if (!options.help && !options.version) check_together(options);
+  if (options.topics)
+    options.subprotocols += (options.subprotocols.empty() ? "" : ",") + std::string(kTopicSubprotocol);
   return options;
 }
 
@@ -243,23 +298,23 @@ A WebSocket server: ws:// on any path; http:// page at /, /healthz, /metrics.
 Listen     --host ADDRESS (127.0.0.1)  --port N (9001; 0: any free)  --unix PATH
            --workers N (1)  --tls-cert FILE --tls-key FILE --tls-client-ca FILE
 Heartbeat  --heartbeat-ms N|off (25000)  --heartbeat-timeout-ms N (half of it)
-           --liveness any|pong (any): what proves life, any byte or the pong
+           --liveness any|pong (any): what proves life
 Messages   --mode echo|broadcast|sink (echo)  --deflate: accept compression
-           --max-message-bytes N (1048576): 1009 beyond
-           --max-queue-bytes N (two such messages): unsent, per connection
+           --max-message-bytes N (1048576)  --max-queue-bytes N (two of them)
            --slow-consumer refuse|close|drop-oldest (refuse): when that is full
-           --commands: obey /close CODE REASON, /abort, /ping, /pause MS,
-                       /flood COUNT BYTES, /auth TOKEN, /info
+           --commands: obey /close, /abort, /ping, /pause, /flood, /auth, /info
+Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
+           --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
+           --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
+           --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
-           --origin PATTERN: allowed beside the same host; repeat for more
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
-           --max-connections N (1000000): 503 beyond
-           --max-connections-per-address N|off (off): 429 beyond
-           --trusted-proxy CIDR: believe its X-Forwarded-For; repeat for more
+           --max-connections N (1000000)  --max-connections-per-address N|off
+           --trusted-proxy CIDR (none)  --proxy-protocol off|trusted|required
+           --origin PATTERN (same host)  --dashboard-token SECRET
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
-           --idle-timeout-ms N|off (off): 1001 without messages for so long
-           --stop-deadline-ms N (5000)  --stop-spread-ms N (0): SIGTERM, SIGINT
+           --idle-timeout-ms N|off  --stop-deadline-ms N  --stop-spread-ms N
 Output     --events: JSON lines on stdout  --quiet: no log  --help  --version
 )";
 }

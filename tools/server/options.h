@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace tool {
 
@@ -22,13 +23,26 @@ struct Options {
   std::string origins;
   std::string trusted_proxies;
   std::string token;
+  std::string dashboard_token;
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
   Mode mode = Mode::kEcho;
   uint32_t stop_deadline_ms = 5000;
   uint32_t stop_spread_ms = 0;
+  std::vector<std::string> may_subscribe;  // patterns; none: all
+  std::vector<std::string> may_publish;
   bool has_token = false;
+  bool has_dashboard_token = false;
+  bool topics = false;
+  std::string nats;  // servers; "": no backplane
+  std::string nats_prefix;
+  std::string nats_credentials;
+  std::string nats_ca;
+  std::string nats_cert;
+  std::string nats_key;
+  uint64_t nats_buffer_bytes = 0;
+  bool nats_refuse = false;
   bool commands = false;
   bool events = false;
   bool quiet = false;

@@ -8,9 +8,17 @@
 
 namespace tool {
 
+// What a connection is here for.
+enum class Role : uint8_t {
+  kApplication,  // its messages are echoed, broadcast or swallowed
+  kWatcher,      // the dashboard's own: not listed, not counted, not told of in events
+  kOperator      // a watcher that may close connections
+};
+
 // Owned by the connection's worker thread, except where PauseTimers is named.
 struct Peer {
-  explicit Peer(wsb_conn id, bool is_authenticated) : conn(id), authenticated(is_authenticated) {}
+  Peer(wsb_conn id, Role its_role, bool is_authenticated, bool speaks_topics)
+      : conn(id), role(its_role), authenticated(is_authenticated), topics(speaks_topics) {}
   ~Peer() {
     wsb_message_release(held);
     wsb_message_release(flood);
@@ -19,7 +27,9 @@ struct Peer {
   Peer &operator=(const Peer &) = delete;
 
   const wsb_conn conn;
+  const Role role;
   bool authenticated;
+  const bool topics;   // speaks wsbeat.topics.v1
   bool timed = false;  // was ever paused by /pause; from then on PauseTimers' lock guards the next three
   bool paused_by_backpressure = false;
   bool paused_by_timer = false;

@@ -52,6 +52,12 @@ class OperatingSystemError(WsbeatError, OSError):
 class InternalError(WsbeatError, RuntimeError):
     error_code: int
 
+class LimitError(WsbeatError, RuntimeError):
+    error_code: int
+class NotSubscribedError(WsbeatError, RuntimeError):
+    error_code: int
+class RefusedError(WsbeatError, RuntimeError):
+    error_code: int
 class ConcurrencyError(RuntimeError): ...
 
 class BaseConnection:

@@ -1,0 +1,310 @@
+// The queue and its thread.
+#include "backplane.h"
+
+#include <nats/nats.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+namespace wsb::nats {
+
+namespace {
+
+constexpr int64_t kConnectPauseMs = 250;
+constexpr int64_t kLastMomentMs = 1000;
+constexpr int64_t kSettleMs =
+    1000;  // after a reconnect, so that other servers that lost the same NATS server are back too
+
+// Each thing that NATS's threads may call back gets a reference of its own, given back when it is certain to be the last call.
+LinkRef* closure_of(const LinkRef& link) {
+  return new LinkRef(link);
+}
+Link& link_of(void* closure) {
+  return **static_cast<LinkRef*>(closure);
+}
+void release(void* closure) {
+  delete static_cast<LinkRef*>(closure);
+}
+
+void on_message(natsConnection* /*connection*/, natsSubscription* /*subscription*/, natsMsg* message, void* closure) {
+  link_of(closure).deliver(message);
+  natsMsg_Destroy(message);
+}
+
+std::string url_of(natsConnection* connection) {
+  char url[256] = "";
+  (void)natsConnection_GetConnectedUrl(connection, url, sizeof url);
+  std::string text = url;
+  // No password in a log.
+  const size_t at = text.rfind('@');
+  const size_t scheme = text.find("://");
+  if (at != std::string::npos && scheme != std::string::npos) text.erase(scheme + 3, at - scheme - 2);
+  return text;
+}
+
+void on_disconnected(natsConnection* /*connection*/, void* closure) {
+  link_of(closure).set_state(WSB_BACKPLANE_DOWN, "disconnected from NATS");
+}
+void on_reconnected(natsConnection* connection, void* closure) {
+  link_of(closure).resume_ms = steady_ms() + kSettleMs;
+  link_of(closure).set_state(WSB_BACKPLANE_UP, "connected again to NATS at " + url_of(connection));
+}
+void on_closed(natsConnection* /*connection*/, void* closure) {
+  Link& link = link_of(closure);
+  link.closed = true;
+  link.set_state(WSB_BACKPLANE_DOWN, "disconnected from NATS");
+  release(closure);
+}
+void on_error(natsConnection* /*connection*/, natsSubscription* /*subscription*/, natsStatus status, void* closure) {
+  link_of(closure).say(std::string("NATS: ") + natsStatus_GetText(status));
+}
+
+uint64_t random_number() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+NatsBackplane::NatsBackplane(Settings settings) : settings_(std::move(settings)), link_(std::make_shared<Link>()) {
+  options_ = make_options(settings_);
+  link_->origin = random_number();
+  link_->prefix = settings_.prefix + ".";
+}
+
+NatsBackplane::~NatsBackplane() {
+  close();
+  natsOptions_Destroy(options_);
+}
+
+void NatsBackplane::open(const wsb_backplane_host& host) {
+  {
+    const std::lock_guard<std::mutex> lock(link_->host_mutex_);
+    link_->host_ = &host;
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+void NatsBackplane::close() {
+  {
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    closing_ = true;
+  }
+  link_->changed.notify_all();
+  if (thread_.joinable()) thread_.join();
+  link_->cut();
+}
+
+int NatsBackplane::publish(const wsb_backplane_message& message) {
+  if (settings_.refuse_when_down && link_->state != WSB_BACKPLANE_UP) return WSB_E_STATE;
+  constexpr size_t kHeaderBytes = 96;  // with NATS's own line
+  const int64_t most = max_payload_;
+  if (most != 0 && message.length + kHeaderBytes > static_cast<uint64_t>(most)) return WSB_E_TOO_BIG;
+  Order order;
+  order.subject.reserve(link_->prefix.size() + message.topic_length);
+  order.subject.append(link_->prefix).append(message.topic, message.topic_length);
+  if (message.length != 0) order.data.assign(static_cast<const char*>(message.data), message.length);
+  {
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    order.header = header_value(link_->origin, number_ + 1, message.kind, message.flags);
+    const uint64_t bytes = order.bytes();
+    if (queued_bytes_ + bytes > settings_.buffer_bytes) return WSB_E_FULL;
+    queue_.push_back(std::move(order));
+    queued_bytes_ += bytes;
+    ++number_;
+  }
+  link_->changed.notify_all();
+  return WSB_OK;
+}
+
+// Not bounded by bytes: there are no more than the server allows subscriptions.
+int NatsBackplane::subscribe(std::string_view pattern, bool wanted) {
+  Order order;
+  order.kind = wanted ? Order::Kind::kSubscribe : Order::Kind::kUnsubscribe;
+  order.subject = link_->prefix + std::string(pattern);
+  {
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    queued_bytes_ += order.bytes();
+    queue_.push_back(std::move(order));
+  }
+  link_->changed.notify_all();
+  return WSB_OK;
+}
+
+// --------------------------------------------------------------------------------------------------------------- the thread
+
+bool NatsBackplane::closing() {
+  const std::lock_guard<std::mutex> lock(link_->mutex);
+  return closing_;
+}
+
+void NatsBackplane::run() noexcept {
+  std::deque<Order> orders;
+  while (!closing()) {
+    try {
+      if (connection_ != nullptr && link_->closed) give_up_connection();
+      if (connection_ == nullptr && !connect()) {
+        pause(kConnectPauseMs);
+        continue;
+      }
+      if (!next_orders(orders)) continue;
+      while (!orders.empty() && carry_out(orders.front())) {
+        const std::lock_guard<std::mutex> lock(link_->mutex);
+        queued_bytes_ -= std::min(queued_bytes_, orders.front().bytes());
+        orders.pop_front();
+      }
+      if (!orders.empty()) pause(kConnectPauseMs);
+    } catch (const std::exception& error) {  // no memory: again, a little later
+      pause(kConnectPauseMs);
+    }
+  }
+  last_moment(orders);
+  link_->cut();
+  if (connection_ != nullptr) give_up_connection();
+  nats_ReleaseThreadMemory();
+}
+
+// Until something changes: the state, the queue, or that it closes.
+void NatsBackplane::pause(int64_t most_ms) {
+  std::unique_lock<std::mutex> lock(link_->mutex);
+  const uint32_t before = link_->state;
+  link_->changed.wait_for(lock, std::chrono::milliseconds(most_ms), [&] {
+    return closing_ || link_->state != before || (connection_ != nullptr && link_->closed);
+  });
+}
+
+// Waits for orders, and for a connection to carry them out. False: look again at what has changed.
+bool NatsBackplane::next_orders(std::deque<Order>& orders) {
+  std::unique_lock<std::mutex> lock(link_->mutex);
+  link_->changed.wait(lock, [&] {
+    const bool work = !orders.empty() || !queue_.empty();
+    return closing_ || link_->closed || (work && link_->state == WSB_BACKPLANE_UP);
+  });
+  if (closing_ || link_->closed) return false;
+  const int64_t wait_ms = link_->resume_ms - steady_ms();
+  if (wait_ms > 0) {
+    link_->changed.wait_for(lock, std::chrono::milliseconds(wait_ms));
+    return false;
+  }
+  if (orders.empty()) orders.swap(queue_);
+  return true;
+}
+
+bool NatsBackplane::connect() {
+  LinkRef* const closure = closure_of(link_);
+  link_->closed = false;
+  natsOptions_SetDisconnectedCB(options_, on_disconnected, closure);
+  natsOptions_SetReconnectedCB(options_, on_reconnected, closure);
+  natsOptions_SetClosedCB(options_, on_closed, closure);
+  natsOptions_SetErrorHandler(options_, on_error, closure);
+  const natsStatus status = natsConnection_Connect(&connection_, options_);
+  if (status != NATS_OK) {
+    connection_ = nullptr;
+    release(closure);
+    std::string complaint = std::string("cannot reach NATS: ") + natsStatus_GetText(status);
+    if (complaint != complaint_) link_->say(complaint);
+    complaint_ = std::move(complaint);
+    return false;
+  }
+  complaint_.clear();
+  max_payload_ = natsConnection_GetMaxPayload(connection_);
+  for (auto& [subject, subscription] : subscriptions_) subscription = nullptr;
+  for (auto& entry : subscriptions_) (void)add_subscription(entry.first);
+  if (natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED) {
+    link_->set_state(WSB_BACKPLANE_UP, "connected to NATS at " + url_of(connection_));
+  }
+  return true;
+}
+
+void NatsBackplane::give_up_connection() {
+  for (auto& [subject, subscription] : subscriptions_) {
+    natsSubscription_Destroy(subscription);  // null is allowed
+    subscription = nullptr;
+  }
+  natsConnection_Close(connection_);
+  natsConnection_Destroy(connection_);
+  connection_ = nullptr;
+}
+
+bool NatsBackplane::add_subscription(const std::string& subject) {
+  natsSubscription* made = nullptr;
+  LinkRef* const closure = closure_of(link_);
+  const natsStatus status = natsConnection_Subscribe(&made, connection_, subject.c_str(), on_message, closure);
+  if (status != NATS_OK) {
+    release(closure);
+    link_->say("cannot subscribe to " + subject + ": " + natsStatus_GetText(status));
+    return false;
+  }
+  natsSubscription_SetOnCompleteCB(made, release, closure);
+  subscriptions_[subject] = made;
+  return true;
+}
+
+bool NatsBackplane::carry_out(Order& order) {
+  switch (order.kind) {
+    case Order::Kind::kPublish:
+      return send(order);
+    case Order::Kind::kSubscribe:
+      subscriptions_.emplace(order.subject, nullptr);
+      (void)add_subscription(order.subject);
+      return true;
+    case Order::Kind::kUnsubscribe: {
+      const auto found = subscriptions_.find(order.subject);
+      if (found == subscriptions_.end()) return true;
+      if (found->second != nullptr) {
+        (void)natsSubscription_Unsubscribe(found->second);
+        natsSubscription_Destroy(found->second);
+      }
+      subscriptions_.erase(found);
+      return true;
+    }
+  }
+  return true;
+}
+
+bool NatsBackplane::send(Order& order) {
+  if (link_->state != WSB_BACKPLANE_UP) return false;
+  natsMsg* message = nullptr;
+  natsStatus status =
+      natsMsg_Create(&message, order.subject.c_str(), nullptr, order.data.data(), static_cast<int>(order.data.size()));
+  if (status == NATS_OK) status = natsMsgHeader_Set(message, kHeader, order.header.c_str());
+  if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, message);
+  natsMsg_Destroy(message);
+  switch (status) {
+    case NATS_OK:
+      return true;
+    case NATS_NO_MEMORY:
+    case NATS_INSUFFICIENT_BUFFER:
+    case NATS_CONNECTION_CLOSED:
+    case NATS_CONNECTION_DISCONNECTED:
+    case NATS_IO_ERROR:
+    case NATS_TIMEOUT:
+      return false;
+    default:  // it will never be taken
+      link_->say("a publication to " + order.subject + " was dropped: " + natsStatus_GetText(status));
+      return true;
+  }
+}
+
+// What was published before the end may still leave.
+void NatsBackplane::last_moment(std::deque<Order>& orders) {
+  if (connection_ == nullptr || link_->state != WSB_BACKPLANE_UP) return;
+  try {
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    while (!queue_.empty()) {
+      orders.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+  } catch (const std::exception&) {
+    return;
+  }
+  for (Order& order : orders) {
+    if (order.kind == Order::Kind::kPublish && !send(order)) return;
+  }
+  (void)natsConnection_FlushTimeout(connection_, kLastMomentMs);
+}
+
+}  // namespace wsb::nats

@@ -1,0 +1,65 @@
+// Setting a backplane, and what it calls back.
+#include "capi/guard.h"
+#include "capi/payload.h"
+#include "capi/sized.h"
+#include "core/buffer.h"
+#include "core/topic_name.h"
+
+namespace {
+
+using wsb::capi::fail;
+using wsb::capi::guarded;
+
+// What comes from outside is believed as little as what a client sends.
+int deliver(wsb_server &server, const wsb_backplane_message &given) {
+  server.count_received();
+  const wsb_backplane_message message = wsb::capi::read_sized(&given, "wsb_backplane_message");
+  if (message.topic == nullptr) return fail(WSB_E_INVALID, "topic is NULL");
+  const std::string_view topic(message.topic, message.topic_length);
+  if (wsb::core::check_topic(topic) != wsb::core::TopicError::kNone) return fail(WSB_E_INVALID, "topic: malformed");
+  const int bad = wsb::capi::check_payload(message.kind, message.data, message.length);
+  if (bad != WSB_OK) return bad;
+  if (message.length > wsb::capi::kMaxMessageBytes) return WSB_E_TOO_BIG;
+  const auto opcode = static_cast<wsb::core::Opcode>(message.kind);
+  const wsb::core::BufferRef framed(wsb::core::Buffer::create_message(opcode, message.data, message.length));
+  if (!framed) return WSB_E_NOMEM;
+  server.deliver({topic, framed.get()}, message.flags);
+  return WSB_OK;
+}
+
+void host_deliver(wsb_server *server, const wsb_backplane_message *message) {
+  (void)guarded([&] { return deliver(*server, *message); });
+}
+
+void host_changed(wsb_server *server, uint32_t state, const char *text) {
+  const uint32_t level = state == WSB_BACKPLANE_UP ? uint32_t{WSB_LOG_INFO} : uint32_t{WSB_LOG_WARNING};
+  server->log(level, std::string("backplane: ").append(text));
+}
+
+}  // namespace
+
+namespace wsb::capi {
+
+int open_backplane(wsb_server &server) {
+  return server.open_backplane({sizeof(wsb_backplane_host), &server, host_deliver, host_changed});
+}
+
+}  // namespace wsb::capi
+
+extern "C" {
+
+int wsb_server_set_backplane(wsb_server *server, const wsb_backplane *backplane) noexcept {
+  return guarded([&]() -> int {
+    if (server == nullptr || backplane == nullptr)
+      return fail(WSB_E_INVALID, server == nullptr ? "server is NULL" : "backplane is NULL");
+    const wsb_backplane calls = wsb::capi::read_sized(backplane, "wsb_backplane");
+    if (calls.open == nullptr || calls.publish == nullptr || calls.subscribe == nullptr ||
+        calls.unsubscribe == nullptr || calls.state == nullptr || calls.close == nullptr) {
+      return fail(WSB_E_INVALID, "backplane: a function is NULL");
+    }
+    server->set_backplane(calls);
+    return WSB_OK;
+  });
+}
+
+}  // extern "C"

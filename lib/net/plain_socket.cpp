@@ -1,0 +1,119 @@
+// Reading, writing and ends of one plain connection.
+#include "net/plain_socket.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace wsb::net {
+
+namespace {
+constexpr size_t kMaxPieces = 64;
+}  // namespace
+
+bool PlainSocket::watch() noexcept {
+  epoll_event event{};
+  event.events = wishes();
+  event.data.ptr = this;
+  return ::epoll_ctl(loop_.sockets_fd, EPOLL_CTL_ADD, fd_, &event) == 0;
+}
+
+// Errors and the peer's end are reported whether we wish for anything or not; edge-triggered, while paused, once.
+uint32_t PlainSocket::wishes() const noexcept {
+  return (reading_ ? uint32_t{EPOLLIN} : uint32_t{EPOLLET}) | (writable_wanted_ ? uint32_t{EPOLLOUT} : 0);
+}
+
+void PlainSocket::follow_wishes() noexcept {
+  epoll_event event{};
+  event.events = wishes();
+  event.data.ptr = this;
+  (void)::epoll_ctl(loop_.sockets_fd, EPOLL_CTL_MOD, fd_, &event);  // cannot fail for a descriptor that is in the set
+}
+
+void PlainSocket::ready(uint32_t events) {
+  const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (broken && reading_) {
+    finish();
+    return;
+  }
+  if (writable_wanted_ && (broken || (events & EPOLLOUT) != 0)) {
+    writable_wanted_ = false;
+    follow_wishes();
+    loop_.events.on_writable(*this);
+  }
+  if (reading_ && (events & EPOLLIN) != 0) readable();
+}
+
+void PlainSocket::readable() {
+  const int64_t n = read_some(loop_.read_buffer.data(), loop_.read_buffer.size());
+  if (n > 0) {
+    heard_ = true;
+    deliver(loop_.read_buffer.data(), static_cast<size_t>(n));
+  } else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
+    finish();
+  }
+}
+
+int64_t PlainSocket::read_some(uint8_t* bytes, size_t n) noexcept {
+  ssize_t got = 0;
+  do {
+    got = ::recv(fd_, bytes, n, MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
+int64_t PlainSocket::write(const core::Span* spans, size_t count) {
+  if (ended_ || count == 0) return ended_ ? -1 : 0;
+  iovec pieces[kMaxPieces];
+  count = std::min(count, kMaxPieces);
+  for (size_t i = 0; i < count; ++i) pieces[i] = {const_cast<uint8_t*>(spans[i].data), spans[i].size};
+  ssize_t sent = 0;
+  do {
+    if (count == 1) {
+      sent = ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      msghdr message{};
+      message.msg_iov = pieces;
+      message.msg_iovlen = count;
+      sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return sent;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
+}
+
+void PlainSocket::want_writable() {
+  if (ended_ || writable_wanted_) return;
+  writable_wanted_ = true;
+  follow_wishes();
+}
+
+void PlainSocket::set_reading(bool reading) {
+  if (ended_ || reading == reading_) return;
+  reading_ = reading;
+  follow_wishes();
+}
+
+void PlainSocket::shutdown_write() {
+  if (!ended_) shut_down_output();
+}
+
+void PlainSocket::end(core::Ending ending) {
+  if (ended_) return;
+  ending_ = ending != core::Ending::kBroken;
+  if (ending == core::Ending::kReset) ask_for_reset();
+  finish();
+}
+
+// Closing the descriptor takes it out of the set.
+void PlainSocket::finish() {
+  closed();
+  ::close(fd_);
+  delete this;
+}
+
+}  // namespace wsb::net

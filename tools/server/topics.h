@@ -1,0 +1,17 @@
+// --topics: connections that speak wsbeat.topics.v1 subscribe and publish.
+#pragma once
+
+#include <wsbeat/wsbeat.h>
+
+#include "app.h"
+#include "peer.h"
+
+namespace tool {
+
+// Carries out one message of a peer that speaks the subprotocol.
+void take_topic_message(App &app, Peer &peer, const wsb_message_event &event);
+
+// on_subscribe: 0 if --may-subscribe allows the topic or pattern.
+int judge_subscription(const Options &options, const wsb_subscribe_event &event);
+
+}  // namespace tool
