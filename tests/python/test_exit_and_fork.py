@@ -114,7 +114,7 @@ def test_os_exit_ends_at_once(program):
 
 
 def test_a_callback_that_never_returns(program):
-    running = program(CALLBACKS.format(on_message="conn.send(message); message == 'hang' and time.sleep(3600)", body="sys.stdin.readline()"))
+    running = program(CALLBACKS.format(on_message="conn.send(message); server.flush(); message == 'hang' and time.sleep(3600)", body="sys.stdin.readline()"))
     assert running.client.command("hang") == "hang"
     running.process.stdin.write("\n")
     running.process.stdin.flush()

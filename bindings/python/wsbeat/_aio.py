@@ -259,6 +259,10 @@ class AsyncServer:
             await self.wait_closed()
             raise
 
+    def flush(self) -> None:
+        """Lets what was sent leave now: before something that holds this thread up for long."""
+        self._engine.flush()
+
     async def __aenter__(self) -> AsyncServer:
         return self
 

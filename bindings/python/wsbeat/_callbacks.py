@@ -173,6 +173,10 @@ class Server:
         """Begins the same and returns at once, from any thread."""
         self._engine.request_stop(*_stop_fields(code, reason, deadline, spread))
 
+    def flush(self) -> None:
+        """Lets what was sent leave now: before something that holds this thread up for long."""
+        self._engine.flush()
+
     def __enter__(self) -> Server:
         self.start()
         return self
