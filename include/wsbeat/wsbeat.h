@@ -250,6 +250,12 @@ typedef struct wsb_config {
   uint32_t deflate_level;                      /* default 1, 1..9: zlib level */
   uint32_t deflate_mem_level;                  /* default 8, 1..9: zlib memLevel */
   uint32_t deflate_threshold_bytes;            /* default 256, 1..2^30: smaller messages go uncompressed */
+
+  /* Application beat: for scripts in browsers, which cannot see pings. A text message of U+0016 and the interval in milliseconds as decimal
+   * digits, sent at once and then this often, but only to clients that asked: by offering the subprotocol "wsbeat.beat.v1" (chosen if no other
+   * is) or with the query parameter wsbeat-beat=1. Never queued while messages wait, and in no count of messages: docs/heartbeat.md. */
+  uint32_t app_beat_ms; /* default off (0), 50..86400000 */
+  uint32_t reserved3;
 } wsb_config;
 
 static inline void wsb_config_init(wsb_config *config) {
@@ -596,7 +602,7 @@ typedef struct wsb_conn_info {
   uint32_t rtt_last_us;     /* 0: no pong yet */
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
-  uint32_t reserved;
+  uint32_t app_beat_ms; /* 0: this client gets no application beats */
 } wsb_conn_info;
 
 static inline void wsb_conn_info_init(wsb_conn_info *info) {

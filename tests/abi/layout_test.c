@@ -57,6 +57,8 @@ static void configuration(void) {
   FIELD(wsb_config, deflate_level);
   FIELD(wsb_config, deflate_mem_level);
   FIELD(wsb_config, deflate_threshold_bytes);
+  FIELD(wsb_config, app_beat_ms);
+  FIELD(wsb_config, reserved3);
   STRUCT(wsb_callbacks);
   FIELD(wsb_callbacks, size);
   FIELD(wsb_callbacks, user);
@@ -192,7 +194,7 @@ static void reports(void) {
   FIELD(wsb_conn_info, rtt_last_us);
   FIELD(wsb_conn_info, rtt_smoothed_us);
   FIELD(wsb_conn_info, rtt_min_us);
-  FIELD(wsb_conn_info, reserved);
+  FIELD(wsb_conn_info, app_beat_ms);
   STRUCT(wsb_metrics);
   FIELD(wsb_metrics, size);
   FIELD(wsb_metrics, connections);
