@@ -12,7 +12,8 @@ namespace tool {
 // True if the two are equal; how long it takes does not tell where they differ, nor how long the secret is.
 bool equal_in_constant_time(std::string_view given, std::string_view secret);
 
-// True unless --token is set and the request carries it nowhere (Bearer, Basic password, cookie or query parameter "token").
+// True unless --token is set and the request carries it nowhere (Bearer, Basic password, cookie or query parameter
+// "token", or offered as the subprotocol "wsbeat.token." and the token in base64url).
 bool request_has_token(const Options &options, const wsb_request *request);
 
 // True if "/auth" with this token authenticates: the secret, or anything but nothing when there is none.
