@@ -364,12 +364,16 @@ export class WsBeat extends EventTarget {
     if (this.#state !== 'open') return;
     this.#beatInterval = interval;
     this.#quietTicks = 0;
-    clearInterval(this.#timers.beat);
+    this.#awaitTick();
+  }
+
+  #awaitTick() {
     const { missedBeats } = this.#settings;
-    this.#timers.beat = setInterval(() => {
+    this.#after('beat', (this.#beatInterval * missedBeats) / TICKS, () => {
       this.#quietTicks += 1;
-      if (this.#quietTicks >= TICKS) this.#abandon(MISSED_BEATS_CODE, `no beat for ${missedBeats} intervals of ${interval} ms`);
-    }, (interval * missedBeats) / TICKS);
+      if (this.#quietTicks < TICKS) this.#awaitTick();
+      else this.#abandon(MISSED_BEATS_CODE, `no beat for ${missedBeats} intervals of ${this.#beatInterval} ms`);
+    });
   }
 
   // ------------------------------------------------------------------------------------------------------------------ sending
@@ -479,7 +483,7 @@ export class WsBeat extends EventTarget {
 
   #clear(...names) {
     for (const name of names) {
-      clearTimeout(this.#timers[name]); // also ends intervals (HTML, 8.7)
+      clearTimeout(this.#timers[name]);
       this.#timers[name] = undefined;
     }
   }

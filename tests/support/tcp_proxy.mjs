@@ -9,15 +9,16 @@ export class TcpProxy {
 
   static async start(targetPort) {
     const proxy = new TcpProxy();
+    proxy.targetPort = targetPort;
     proxy.server = net.createServer((client) => {
-      const upstream = net.connect(targetPort, '127.0.0.1');
+      const upstream = net.connect(proxy.targetPort, '127.0.0.1');
       proxy.#pairs.push([client, upstream]);
       proxy.open += 1;
       client.on('close', () => { proxy.open -= 1; });
       for (const [from, to] of [[client, upstream], [upstream, client]]) {
         from.on('data', (data) => proxy.#silent || to.write(data));
         from.on('end', () => proxy.#silent || to.end());
-        from.on('error', () => {});
+        from.on('error', () => to.destroy());
       }
     });
     proxy.server.listen(0, '127.0.0.1');
@@ -28,6 +29,8 @@ export class TcpProxy {
 
   get url() { return `ws://127.0.0.1:${this.port}/`; }
 
+  // Where new connections go.
+  aim(port) { this.targetPort = port; }
   // As a proxy that closes both sides in good order.
   finish() { for (const pair of this.#pairs.splice(0)) for (const socket of pair) socket.end(); }
   // As one that crashed.
