@@ -19,9 +19,12 @@ async function make(options = {}) {
   return ws;
 }
 const last = () => FakeSocket.made.at(-1);
+// In steps, because the mock clock starts timers that timers start at the end of its step.
 async function pass(ms) {
-  mock.timers.tick(ms);
-  await settle();
+  for (let left = ms; left > 0; left -= 100) {
+    mock.timers.tick(Math.min(left, 100));
+    await settle();
+  }
 }
 async function open(options) {
   const ws = await make(options);
