@@ -1,13 +1,13 @@
 #!/bin/bash
 # Installs what is missing to build (build), to test (test), to package (deb) and to measure (bench) on Debian 12 or later. Quick when nothing is missing.
-# Packages come from Debian; those that only the tests' JavaScript client needs come from npm.
+# Packages come from Debian; those that only the tests in JavaScript need come from npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build_packages="cmake ninja-build g++ make pkg-config libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev"
 deb_packages="dpkg-dev fakeroot file"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
-  python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux $deb_packages"
+  python3-pytest-timeout python3-websockets python3-aiohttp iproute2 nftables strace openssl util-linux chromium $deb_packages"
 
 fail() {
   echo "setup: $*" >&2
@@ -72,10 +72,9 @@ if [ -n "$need_npm" ]; then
   fi
 fi
 
-clients=tests/clients
-if [ -n "$need_npm" ] && [ -f $clients/package-lock.json ] &&
-  [ ! $clients/node_modules/.package-lock.json -nt $clients/package-lock.json ]; then
-  echo "setup: npm ci in $clients" >&2
-  (cd $clients && npm ci --no-audit --no-fund --loglevel=error >&2) || fail "npm ci failed in $clients"
-  touch $clients/node_modules/.package-lock.json
-fi
+for folder in tests/clients tests/js tests/browser; do
+  [ -n "$need_npm" ] && [ ! $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ] || continue
+  echo "setup: npm ci in $folder" >&2
+  (cd $folder && npm ci --no-audit --no-fund --loglevel=error >&2) || fail "npm ci failed in $folder"
+  touch $folder/node_modules/.package-lock.json
+done

@@ -15,8 +15,8 @@ tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'
 
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
 together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan
-  conformance conformance-asan conformance-tsan clients clients-asan"
-alone="faults faults-asan"
+  conformance conformance-asan conformance-tsan clients clients-asan js"
+alone="browser faults faults-asan"
 
 # ------------------------------------------------------------------------------------------------------------------ running
 
@@ -58,6 +58,13 @@ python_suite() {
     --timeout=120 --junitxml="$results/$suite/pytest/pytest.xml" "$@" "tests/$folder"
 }
 
+# node_suite SUITE FOLDER LIMIT: a folder of tests for Node's own test runner, against the programs of the plain tree.
+node_suite() {
+  local suite=$1 folder=$2 limit=$3
+  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run "$suite" node junit "$limit" node --test --test-reporter=junit \
+    --test-reporter-destination="$results/$suite/node/node.xml" --test-reporter=spec --test-reporter-destination=stdout "tests/$folder"/*.test.mjs
+}
+
 # The thread sanitizer needs the address space where it expects it.
 address_space_for() {
   [ "$1" != tsan ] || echo setarch -R
@@ -97,6 +104,8 @@ suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
 suite_conformance_tsan() { python_suite conformance-tsan tsan conformance 600; }
 suite_clients() { python_suite clients dev clients 300; }
 suite_clients_asan() { python_suite clients-asan asan clients 400; }
+suite_js() { node_suite js js 90; }
+suite_browser() { node_suite browser browser 120; }
 suite_faults() { python_suite faults dev faults 600; }
 # Not where memory or milliseconds are measured.
 suite_faults_asan() {

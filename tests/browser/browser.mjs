@@ -14,7 +14,7 @@ const PAGE = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,
 import { WsBeat } from './wsbeat.js';
 window.log = [];
 window.start = (url, options = {}) => {
-  const ws = (window.ws = new WsBeat(url, { reconnect: { minDelay: 3600000, maxDelay: 3600000 }, ...options }));
+  const ws = (window.ws = window.client = new WsBeat(url, { reconnect: { minDelay: 3600000, maxDelay: 3600000 }, ...options }));
   for (const type of ['open', 'close', 'message', 'state']) {
     ws.addEventListener(type, (event) => {
       const { code, reason, wasClean, willReconnect, delay, data, state } = event;
