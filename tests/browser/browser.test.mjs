@@ -16,8 +16,8 @@ before(async () => {
   browser = await launch();
 });
 after(async () => {
-  await browser?.close();
   pages?.stop();
+  await browser?.close();
 });
 
 async function start(t, ...flags) {
