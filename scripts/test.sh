@@ -61,7 +61,7 @@ python_suite() {
 # node_suite SUITE FOLDER LIMIT: a folder of tests for Node's own test runner, against the programs of the plain tree.
 node_suite() {
   local suite=$1 folder=$2 limit=$3
-  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run "$suite" node junit "$limit" node --test --test-force-exit --test-reporter=junit \
+  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run "$suite" node junit "$limit" node --test --test-reporter=junit \
     --test-reporter-destination="$results/$suite/node/node.xml" --test-reporter=spec --test-reporter-destination=stdout "tests/$folder"/*.test.mjs
 }
 
