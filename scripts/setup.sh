@@ -68,7 +68,7 @@ for set_name in "${@:-build}"; do
       ;;
     test)
       wanted+=" $test_packages $service_packages"
-      npm_folders+=" tests/clients tests/dashboard"
+      npm_folders+=" tests/clients tests/dashboard tests/js tests/browser"
       need_clang=yes
       ;;
     *) fail "unknown set \"$set_name\": build, test, deb or bench" ;;

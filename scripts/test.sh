@@ -15,9 +15,9 @@ tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'
 
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
 together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan
-  conformance conformance-asan conformance-tsan clients clients-asan python dashboard
+  conformance conformance-asan conformance-tsan clients clients-asan python dashboard js
   gateway gateway-asan nats nats-asan"
-alone="faults faults-asan"
+alone="browser faults faults-asan"
 
 # ------------------------------------------------------------------------------------------------------------------ running
 
@@ -57,6 +57,13 @@ python_suite() {
   WSBEAT_SERVER=$root/build/$tree/bin/wsbeat-server WSBEAT_LIBDIR=$root/build/$tree/lib WSBEAT_BUILD=$root/build/$tree \
     run "$suite" pytest junit "$limit" $(address_space_for "$tree") $python -m pytest -q -p no:cacheprovider -o junit_family=xunit2 \
     --timeout=120 --junitxml="$results/$suite/pytest/pytest.xml" "$@" "tests/$folder"
+}
+
+# node_suite SUITE FOLDER LIMIT: a folder of tests for Node's own test runner, against the programs of the plain tree.
+node_suite() {
+  local suite=$1 folder=$2 limit=$3
+  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run "$suite" node junit "$limit" node --test --test-reporter=junit \
+    --test-reporter-destination="$results/$suite/node/node.xml" --test-reporter=spec --test-reporter-destination=stdout "tests/$folder"/*.test.mjs
 }
 
 # The thread sanitizer needs the address space where it expects it.
@@ -110,15 +117,12 @@ suite_python() {
   WSBEAT_BUILD=$root/build/dev run python pytest junit 400 build/python/venv/bin/python -m pytest -q -p no:cacheprovider \
     -o junit_family=xunit2 --timeout=120 --junitxml="$results/python/pytest/pytest.xml" tests/python
 }
-suite_dashboard() {
-  local out=$results/dashboard/node
-  WSBEAT_SERVER=$root/build/dev/bin/wsbeat-server run dashboard node junit 120 node --test --test-concurrency=1 \
-    --test-reporter=spec --test-reporter-destination=stdout --test-reporter=junit --test-reporter-destination="$out/node.xml" \
-    tests/dashboard/dashboard.test.mjs
-}
+suite_dashboard() { node_suite dashboard dashboard 120; }
 suite_gateway() { python_suite gateway dev gateway 300; }
 # Not what the servers have no part in, or only wait in.
 suite_gateway_asan() { python_suite gateway-asan asan gateway 400 --ignore=tests/gateway/test_prometheus.py --ignore=tests/gateway/test_idle.py; }
+suite_js() { node_suite js js 90; }
+suite_browser() { node_suite browser browser 120; }
 suite_faults() { python_suite faults dev faults 600; }
 # Not where memory or milliseconds are measured.
 suite_faults_asan() {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/app_beat.h"
 #include "core/assembler.h"
 #include "core/counter.h"
 #include "core/deflate.h"
@@ -34,6 +35,7 @@ struct ConnectionConfig {
   uint32_t idle_timeout_ms = 0;
   uint32_t message_timeout_ms = 60000;
   uint32_t max_messages_per_second = 0;
+  uint32_t app_beat_ms = 0;
   bool streaming = false;
 };
 
@@ -92,6 +94,8 @@ class Connection {
   // -- the handshake's end
   // Queues the 101 answer and begins. `phase` spreads heartbeats.
   bool open(std::string_view answer, const DeflateParams& deflate, bool authenticated, uint16_t phase, TimeUs now);
+  // The client asked for application beats: one goes out now, behind the answer, then one every interval. False without memory.
+  bool start_app_beat(uint32_t interval_ms, uint16_t phase, TimeUs now);
   // Queues another answer (nothing if empty) and ends without any event.
   void answer_and_end(std::string_view answer, TimeUs now);
   // Undoes open(): dead, and no event tells of it.
@@ -121,8 +125,8 @@ class Connection {
   void owe_drain(ConnectionEvents& events);
   Result ping(const void* data, size_t n, TimeUs now);
   const Outbox& outbox() const noexcept { return outbox_; }
-  // What waits to be written, without the rest of the 101 answer, which is none of the application's.
-  size_t queued_bytes() const noexcept { return outbox_.bytes() - answer_left_; }
+  // What waits to be written, without the rest of the 101 answer and of a beat, which are none of the application's.
+  size_t queued_bytes() const noexcept { return outbox_.bytes() - answer_left_ - beat_left(); }
   // `n` bytes of the outbox were written. `stalled_us`: see Heartbeat.
   void wrote(size_t n, TimeUs now, TimeUs stalled_us, ConnectionEvents& events);
 
@@ -152,6 +156,7 @@ class Connection {
   struct Figures {
     Counter64 bytes_in, bytes_out, messages_in, messages_out, queued_bytes, control_bytes;
     Counter64 opened_at, heard_at, message_at;
+    Counter32 app_beat_ms;  // 0: not asked for
     Counter8 authenticated, paused;
   };
   const Figures& figures() const noexcept { return figures_; }
@@ -191,6 +196,12 @@ class Connection {
   }
   void maybe_drained(ConnectionEvents& events);
   void mark_pings_left(TimeUs now, TimeUs stalled_us);
+  size_t beat_left() const noexcept {
+    return app_beat_ ? app_beat_->waiting_bytes(outbox_.control_sent_position()) : 0;
+  }
+  bool queue_beat();
+  void on_beat_due(TimeUs now);
+  void on_heartbeat_due(TimeUs now, TimeUs stalled_us, bool reading_now, ConnectionEvents& events);
   void drop_queue(ConnectionEvents& events);
   void tell_dropped(size_t messages, ConnectionEvents& events);
   // Queues a Close behind what is queued already, reports the end and lets TCP end without waiting for an answer.
@@ -213,6 +224,7 @@ class Connection {
   std::unique_ptr<DeflateParams> deflate_;
   std::unique_ptr<Deflater> deflater_;
   std::unique_ptr<std::vector<AppPing>> app_pings_;
+  std::unique_ptr<AppBeat> app_beat_;  // null for everyone who did not ask
   std::vector<uint8_t> pending_input_;
   std::unique_ptr<std::string> peer_reason_;
   Figures figures_;

@@ -35,6 +35,13 @@ bool Connection::open(std::string_view answer, const DeflateParams& deflate, boo
   return true;
 }
 
+bool Connection::start_app_beat(uint32_t interval_ms, uint16_t phase, TimeUs now) {
+  app_beat_.reset(new (std::nothrow) AppBeat(now, interval_ms, phase));
+  if (!app_beat_ || !queue_beat()) return false;
+  figures_.app_beat_ms.set(interval_ms);
+  return true;
+}
+
 void Connection::answer_and_end(std::string_view answer, TimeUs now) {
   if (!answer.empty() && !outbox_.push_raw(answer.data(), answer.size())) {
     enter(State::kDead);

@@ -217,6 +217,7 @@ void Connection::transport_ended(ConnectionEvents& events) {
   drop_queue(events);
   outbox_.clear();
   answer_left_ = 0;
+  app_beat_.reset();
   publish_queue();
   switch (state_) {
     case State::kOpen:

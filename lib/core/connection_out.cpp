@@ -145,6 +145,16 @@ void Connection::mark_pings_left(TimeUs now, TimeUs stalled_us) {
   }
 }
 
+// Among the control frames: it passes queued messages as they do, at a boundary (all our messages are single frames), and no policy for full
+// queues, count of messages or compression knows of it.
+bool Connection::queue_beat() {
+  const AppBeatText text(app_beat_->interval_ms());
+  if (!outbox_.push_control(Opcode::kText, text.data(), text.size())) return false;
+  app_beat_->queued(outbox_.control_queued_position(), header_size(text.size()) + text.size());
+  publish_queue();
+  return true;
+}
+
 void Connection::maybe_drained(ConnectionEvents& events) {
   if (!drain_owed_ || state_ != State::kOpen || queued_bytes() > config_.max_queue_bytes / 2) return;
   drain_owed_ = false;

@@ -17,6 +17,7 @@ TimeUs Connection::next_due() const noexcept {
   if (state_ == State::kOpen) {
     due = std::min(due, heartbeat_.next_due());
     if (throttled_until_ != 0) due = std::min(due, throttled_until_);
+    if (app_beat_) due = std::min(due, app_beat_->next_due());
   }
   return state_ == State::kDead ? kNever : due;
 }
@@ -61,6 +62,17 @@ void Connection::on_time(TimeUs now, TimeUs stalled_us, ConnectionEvents& events
   end_throttle(now);
   const bool reading_now = reading(now);
   if (on_limits_due(now, events)) return;
+  if (app_beat_) on_beat_due(now);
+  on_heartbeat_due(now, stalled_us, reading_now, events);
+}
+
+// Where messages wait, the next of them will be the sign of life; where a beat waits, one is enough. So beats never add up.
+void Connection::on_beat_due(TimeUs now) {
+  if (!app_beat_->falls_due(now) || beat_left() != 0 || outbox_.bytes() != outbox_.control_bytes()) return;
+  (void)queue_beat();  // without memory this one is left out
+}
+
+void Connection::on_heartbeat_due(TimeUs now, TimeUs stalled_us, bool reading_now, ConnectionEvents& events) {
   switch (heartbeat_.check(now, stalled_us, [&] { return reading_now ? events.unread(*this) : Unread::kNothing; })) {
     case Heartbeat::Verdict::kNothing:
       break;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <new>
 
+#include "core/app_beat.h"
 #include "core/char_class.h"
 #include "wsbeat/wsbeat.h"
 
@@ -134,6 +135,13 @@ bool choose_subprotocol(const HandshakeConfig& config, Handshake& out, Refusal& 
   return false;
 }
 
+void judge_app_beat(const Request& request, const HandshakeConfig& config, Handshake& out) {
+  if (!config.app_beat) return;
+  const bool offered = std::find(out.offered.begin(), out.offered.end(), kAppBeatSubprotocol) != out.offered.end();
+  if (offered && out.subprotocol.empty()) out.subprotocol = kAppBeatSubprotocol;
+  out.wants_app_beat = offered || query_param(request.query, kAppBeatParameter) == kAppBeatParameterValue;
+}
+
 }  // namespace
 
 bool wants_websocket(const Request& request) noexcept {
@@ -149,6 +157,7 @@ bool judge_handshake(const Request& request, const HandshakeConfig& config, Hand
       !judge_origin(request, config, refusal) || !choose_subprotocol(config, out, refusal)) {
     return false;
   }
+  judge_app_beat(request, config, out);
   out.accept = accept_for_key(*request.header("Sec-WebSocket-Key"));
   return true;
 }

@@ -17,6 +17,7 @@ struct HandshakeConfig {
   bool require_subprotocol = false;
   std::vector<std::string> origins;  // patterns, '*' for any run of characters
   DeflateConfig deflate;
+  bool app_beat = false;  // clients may ask for application beats
 };
 
 // Whether a request wants to be a WebSocket at all: it has an Upgrade header with the token "websocket" (any case).
@@ -33,6 +34,7 @@ struct Handshake {
   std::string accept;                // Sec-WebSocket-Accept
   std::vector<std::string> offered;  // subprotocols of the client, in its order
   std::string subprotocol;           // chosen, "" if none
+  bool wants_app_beat = false;
   DeflateParams deflate;
   std::string deflate_response;  // value of Sec-WebSocket-Extensions, "" if none
 };
@@ -43,6 +45,8 @@ struct Handshake {
 // key (one, base64 of exactly 16 bytes; 400), subprotocol list of at least one token and without repetition (400),
 // extension header well-formed (400), no body (Content-Length other than 0 or Transfer-Encoding: 400), origin (403),
 // subprotocol required (400; body and header Sec-WebSocket-Protocol list what is spoken).
+// With `app_beat` the subprotocol that asks for beats is chosen where no other is (browsers insist on one of those they offered), but does not
+// stand for one that is required.
 bool judge_handshake(const Request& request, const HandshakeConfig& config, Handshake& out, Refusal& refusal);
 
 // RFC 6454 origin against Host and patterns, any case. This server's own scheme does not matter behind a TLS proxy, so

@@ -81,6 +81,8 @@ void read_heartbeat_and_times(const wsb_config& in, ServerConfig& out) {
   c.handshake_timeout_ms = number("handshake_timeout_ms", in.handshake_timeout_ms, 10'000, 50, 600'000);
   c.close_timeout_ms = number("close_timeout_ms", in.close_timeout_ms, 5000, 50, 600'000);
   c.auth_timeout_ms = number("auth_timeout_ms", in.auth_timeout_ms, 0, 50, 600'000);
+  c.app_beat_ms = number("app_beat_ms", in.app_beat_ms, 0, 50, kDayMs);
+  out.handshake.app_beat = c.app_beat_ms != 0;
   c.idle_timeout_ms = number("idle_timeout_ms", in.idle_timeout_ms, 0, 50, 7 * kDayMs);
   c.message_timeout_ms = number("message_timeout_ms", in.message_timeout_ms, 60'000, 50, 3'600'000);
 }
@@ -175,6 +177,7 @@ ServerConfig read_config(const wsb_config& config) {
   if (config.reserved0 != 0) refuse("reserved0", "must be 0");
   if (config.reserved2 != 0) refuse("reserved2", "must be 0");
   if (config.reserved3 != 0) refuse("reserved3", "must be 0");
+  if (config.reserved4 != 0) refuse("reserved4", "must be 0");
   read_listen(config, out);
   read_tls(config, out);
   read_heartbeat_and_times(config, out);

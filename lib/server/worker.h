@@ -186,8 +186,7 @@ class Worker final : public core::TransportEvents {
   void tell_refused(uint32_t status, uint32_t refusal, const std::string& peer);
   uint32_t enter_limits(const std::string& peer);
   bool admit(Session& session, const core::Request& request, core::Handshake& verdict, const std::string& peer);
-  void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate,
-                    bool authenticated);
+  void open_session(Session& session, const std::string& answer, const core::Handshake& verdict, bool authenticated);
 
   bool is_own_thread() const noexcept { return current() == this; }
   Session* find(uint64_t id) const noexcept { return static_cast<Session*>(registry_.find(id)); }

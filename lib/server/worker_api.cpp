@@ -333,6 +333,7 @@ int Worker::info(uint64_t id, wsb_conn_info& out) {
     out.open_us = since(now, figures.opened_at.get());
     out.idle_in_us = since(now, figures.heard_at.get());
     out.idle_message_us = since(now, figures.message_at.get());
+    out.app_beat_ms = figures.app_beat_ms.get();
     out.bytes_in = figures.bytes_in.get();
     out.bytes_out = figures.bytes_out.get();
     out.messages_in = figures.messages_in.get();

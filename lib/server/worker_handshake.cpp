@@ -201,20 +201,26 @@ bool Worker::admit(Session& session, const core::Request& request, core::Handsha
   }
   session.set_texts(request.path, request.query, verdict.subprotocol, peer);
   session.user.store(answer.conn_user, std::memory_order_relaxed);
-  open_session(session, core::build_switching_protocols(verdict, answer.headers), verdict.deflate,
-               answer.authenticated);
+  open_session(session, core::build_switching_protocols(verdict, answer.headers), verdict, answer.authenticated);
   return true;
 }
 
 // Until the delivery has told the opening, a lack of memory undoes it and nobody learns of the connection.
-void Worker::open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate,
+void Worker::open_session(Session& session, const std::string& answer, const core::Handshake& verdict,
                           bool authenticated) {
   metrics_.opened.add(1);
   metrics_.connections.add(1);
   try {
     const core::TimeUs now = loop_->now();
-    const uint16_t phase = next_phase(context_.config.connection.heartbeat.interval_ms, now);
-    if (!session.conn.open(answer, deflate, authenticated, phase, now)) throw std::bad_alloc();
+    const core::ConnectionConfig& config = context_.config.connection;
+    const uint16_t phase = next_phase(config.heartbeat.interval_ms, now);
+    if (!session.conn.open(answer, verdict.deflate, authenticated, phase, now)) throw std::bad_alloc();
+    if (verdict.wants_app_beat) {
+      const bool together =
+          config.app_beat_ms == config.heartbeat.interval_ms;  // ping and beat then leave in one write
+      const uint16_t beat_phase = together ? phase : next_phase(config.app_beat_ms, now);
+      if (!session.conn.start_app_beat(config.app_beat_ms, beat_phase, now)) throw std::bad_alloc();
+    }
     {
       const std::lock_guard<std::mutex> lock(gate_);
       session.id = registry_.add(&session);  // from here on other threads may find it

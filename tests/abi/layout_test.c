@@ -62,6 +62,8 @@ static void configuration(void) {
   FIELD(wsb_config, max_retained_messages);
   FIELD(wsb_config, reserved3);
   FIELD(wsb_config, max_retained_bytes);
+  FIELD(wsb_config, app_beat_ms);
+  FIELD(wsb_config, reserved4);
   STRUCT(wsb_callbacks);
   FIELD(wsb_callbacks, size);
   FIELD(wsb_callbacks, user);
@@ -248,7 +250,7 @@ static void reports(void) {
   FIELD(wsb_conn_info, rtt_last_us);
   FIELD(wsb_conn_info, rtt_smoothed_us);
   FIELD(wsb_conn_info, rtt_min_us);
-  FIELD(wsb_conn_info, reserved);
+  FIELD(wsb_conn_info, app_beat_ms);
   FIELD(wsb_conn_info, heartbeat_due_us);
   FIELD(wsb_conn_info, topics);
   STRUCT(wsb_metrics);

@@ -52,6 +52,7 @@ static const Range ranges[] = {
     RANGE(deflate_level, 1, 9, 0),
     RANGE(deflate_mem_level, 1, 9, 0),
     RANGE(deflate_threshold_bytes, 1, 1 << 30, 0),
+    RANGE(app_beat_ms, 50, 86400000, 0),
 };
 enum { RANGE_COUNT = sizeof ranges / sizeof ranges[0] };
 

@@ -206,6 +206,45 @@ TEST(HandshakeJudge, SubprotocolRequired) {
   }
 }
 
+TEST(HandshakeJudge, AppBeatIsForThoseWhoAsk) {
+  const auto asks = [](const char* line, const char* offered, const HandshakeConfig& config) {
+    Client client;
+    client.request_line = std::string("GET ") + line + " HTTP/1.1";
+    if (*offered != '\0') client.add("Sec-WebSocket-Protocol", offered);
+    const Outcome outcome = judge(client, config);
+    EXPECT_TRUE(outcome.accepted) << outcome.refusal.body;
+    return std::make_pair(outcome.handshake.wants_app_beat, outcome.handshake.subprotocol);
+  };
+  HandshakeConfig on;
+  on.app_beat = true;
+  on.subprotocols = {"v2.0", "v1.5"};
+  EXPECT_EQ(asks("/", "", on), std::make_pair(false, ""s));
+  EXPECT_EQ(asks("/?wsbeat-beat=1", "", on), std::make_pair(true, ""s));
+  EXPECT_EQ(asks("/a?token=x&wsbeat-beat=1&b", "v1.5", on), std::make_pair(true, "v1.5"s));
+  for (const char* other : {"/?wsbeat-beat=0", "/?wsbeat-beat", "/?wsbeat-beat=", "/?wsbeat-beat=11", "/?beat=1"}) {
+    EXPECT_EQ(asks(other, "", on), std::make_pair(false, ""s)) << other;
+  }
+  EXPECT_EQ(asks("/", "wsbeat.beat.v1, v1.5", on), std::make_pair(true, "v1.5"s)) << "the application's comes first";
+  EXPECT_EQ(asks("/", "wsbeat.beat.v1", on), std::make_pair(true, "wsbeat.beat.v1"s))
+      << "browsers insist on one of theirs";
+  EXPECT_EQ(asks("/", "other, wsbeat.beat.v1", on), std::make_pair(true, "wsbeat.beat.v1"s));
+  EXPECT_EQ(asks("/", "wsbeat.beat.v2", on), std::make_pair(false, ""s));
+  on.app_beat = false;
+  EXPECT_EQ(asks("/?wsbeat-beat=1", "wsbeat.beat.v1", on), std::make_pair(false, ""s)) << "off";
+}
+
+TEST(HandshakeJudge, AskingForBeatsIsNoSubprotocolThatIsRequired) {
+  HandshakeConfig config;
+  config.app_beat = true;
+  config.subprotocols = {"v2.0"};
+  config.require_subprotocol = true;
+  Client client;
+  client.add("Sec-WebSocket-Protocol", "wsbeat.beat.v1");
+  EXPECT_EQ(judge(client, config).refusal.status, 400u);
+  client.set("Sec-WebSocket-Protocol", "wsbeat.beat.v1, v2.0");
+  EXPECT_TRUE(judge(client, config).handshake.wants_app_beat);
+}
+
 TEST(HandshakeJudge, ManySubprotocolsAreJudgedFast) {
   std::string list = "p0";
   for (int i = 1; i < 100000; ++i) list += ",p" + std::to_string(i);

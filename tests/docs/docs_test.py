@@ -113,7 +113,7 @@ def test_every_field_has_its_default_and_range(struct):
     table = {cells[0].strip("`"): [cell.replace("`", "") for cell in cells[1:3]]
              for cells in rows(in_config if struct == "wsb_config" else in_stop, 4) if cells[0] != "field"}
     fields = struct_fields(struct)
-    assert len(fields) == {"wsb_config": 49, "wsb_stop_options": 4}[struct] and table.keys() == fields.keys()
+    assert len(fields) == {"wsb_config": 50, "wsb_stop_options": 4}[struct] and table.keys() == fields.keys()
     for field, comment in fields.items():
         default, limits = promised(comment)
         assert table[field][0] == default, field

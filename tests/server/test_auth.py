@@ -29,6 +29,7 @@ GOOD = {
     "cookie": (SECRET, {"headers": [("Cookie", f"a=b; token={SECRET}; c=d")]}),
     "query": (SECRET, {"path": _query(SECRET)}),
     "query, encoded": (ODD, {"path": _query(ODD)}),
+    "subprotocol": (SECRET, {"subprotocols": ["v1", "wsbeat.token.czMtY3JlLlRffisvOT09"]}),
     "one of them": (SECRET, {"path": "/?token=wrong", "headers": [("Cookie", f"token={SECRET}")]}),
 }
 BAD = {
@@ -38,6 +39,8 @@ BAD = {
     "empty bearer": {"headers": [("Authorization", "Bearer ")]},
     "secret as user": {"headers": [_basic(SECRET, "")]},
     "wrong scheme": {"headers": [("Authorization", f"Digest {SECRET}")]},
+    "wrong subprotocol": {"subprotocols": ["wsbeat.token.czMtY3JlLlRffisvOT0"]},
+    "no token in the subprotocol": {"subprotocols": ["wsbeat.token."]},
     "wrong cookie": {"headers": [("Cookie", "token=no")]},
     "another cookie": {"headers": [("Cookie", f"tokens={SECRET}")]},
     "empty query": {"path": "/?token="},

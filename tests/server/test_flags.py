@@ -59,6 +59,7 @@ WRONG = [
     (["--close-timeout-ms", "600001"], "--close-timeout-ms"),
     (["--auth-timeout-ms", "1"], "--auth-timeout-ms"),
     (["--idle-timeout-ms", "1"], "--idle-timeout-ms"),
+    (["--app-beat-ms", "49"], "--app-beat-ms"),
     (["--stop-deadline-ms", "0"], "--stop-deadline-ms"),
     (["--stop-deadline-ms", "100", "--stop-spread-ms", "100"], "--stop-spread-ms"),
     (["--stop-spread-ms", "1s"], "--stop-spread-ms"),

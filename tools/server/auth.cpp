@@ -1,7 +1,40 @@
 // Comparing secrets and refusing handshakes.
 #include "auth.h"
 
+#include <cstdint>
+#include <string>
+
 namespace tool {
+namespace {
+
+constexpr std::string_view kTokenSubprotocol = "wsbeat.token.";
+
+// RFC 4648, section 5, without padding: all its characters may stand in a subprotocol's name.
+std::string base64url(std::string_view text) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string encoded;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    bits = bits << 8 | static_cast<unsigned char>(c);
+    for (count += 8; count >= 6; count -= 6) encoded += digits[bits >> (count - 6) & 63];
+  }
+  if (count > 0) encoded += digits[bits << (6 - count) & 63];
+  return encoded;
+}
+
+bool offers_token(const wsb_request *request, std::string_view secret) {
+  const std::string encoded = base64url(secret);
+  bool found = false;
+  for (size_t at = 0; const char *offered = wsb_request_subprotocol_at(request, at); ++at) {
+    const std::string_view name = offered;
+    if (name.substr(0, kTokenSubprotocol.size()) != kTokenSubprotocol) continue;
+    if (equal_in_constant_time(name.substr(kTokenSubprotocol.size()), encoded)) found = true;
+  }
+  return found;
+}
+
+}  // namespace
 
 bool equal_in_constant_time(std::string_view given, std::string_view secret) {
   if (secret.empty()) return given.empty();
@@ -25,7 +58,9 @@ bool request_carries(const wsb_request *request, std::string_view secret, const 
 }
 
 bool request_has_token(const Options &options, const wsb_request *request) {
-  return !options.has_token || request_carries(request, options.token, "token", Carriers::kAll);
+  if (!options.has_token) return true;
+  const bool offered = offers_token(request, options.token);
+  return request_carries(request, options.token, "token", Carriers::kAll) || offered;
 }
 
 bool token_fits(const Options &options, std::string_view token) {
@@ -38,7 +73,8 @@ void judge_handshake(const Options &options, wsb_request *request) {
 }
 
 void respond_unauthorized(wsb_request *request, Challenge challenge) {
-  static const char body[] = "A token is needed: as Bearer, Basic password, cookie or query parameter \"token\".\n";
+  static const char body[] =
+      "A token is needed: as Bearer, Basic password, subprotocol, cookie or query parameter \"token\".\n";
   wsb_request_add_header(request, "WWW-Authenticate", "Bearer realm=\"wsbeat\"");
   if (challenge == Challenge::kBearerOrBasic) {
     wsb_request_add_header(request, "WWW-Authenticate", "Basic realm=\"wsbeat\", charset=\"UTF-8\"");

@@ -21,7 +21,8 @@ enum class Carriers {
 // True if the request carries the secret; cookie and query parameter are called `name`.
 bool request_carries(const wsb_request *request, std::string_view secret, const char *name, Carriers carriers);
 
-// True unless --token is set and the request carries it nowhere (Bearer, Basic password, cookie or query parameter "token").
+// True unless --token is set and the request carries it nowhere (Bearer, Basic password, cookie or query parameter
+// "token", or offered as the subprotocol "wsbeat.token." and the token in base64url).
 bool request_has_token(const Options &options, const wsb_request *request);
 
 // True if "/auth" with this token authenticates: the secret, or anything but nothing when there is none.

@@ -111,6 +111,8 @@ constexpr Flag kFlags[] = {
      [](Options &o, const Value &v) {
        o.config.heartbeat_liveness = v.choice({{"any", WSB_LIVENESS_ANY}, {"pong", WSB_LIVENESS_PONG}});
      }},
+    {"--app-beat-ms", "app_beat_ms", true,
+     [](Options &o, const Value &v) { o.config.app_beat_ms = v.number_or_off(50, kDayMs, 0); }},
     {"--subprotocols", "subprotocols", true, [](Options &o, const Value &v) { o.subprotocols = v.text(); }},
     {"--require-subprotocol", "require_subprotocol", false,
      [](Options &o, const Value &) { o.config.require_subprotocol = 1; }},
@@ -298,7 +300,7 @@ A WebSocket server: ws:// on any path; http:// page at /, /healthz, /metrics.
 Listen     --host ADDRESS (127.0.0.1)  --port N (9001; 0: any free)  --unix PATH
            --workers N (1)  --tls-cert FILE --tls-key FILE --tls-client-ca FILE
 Heartbeat  --heartbeat-ms N|off (25000)  --heartbeat-timeout-ms N (half of it)
-           --liveness any|pong (any): what proves life
+           --liveness any|pong (any)  --app-beat-ms N|off (off): if asked
 Messages   --mode echo|broadcast|sink (echo)  --deflate: accept compression
            --max-message-bytes N (1048576)  --max-queue-bytes N (two of them)
            --slow-consumer refuse|close|drop-oldest (refuse): when that is full

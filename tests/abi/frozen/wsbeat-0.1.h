@@ -298,6 +298,12 @@ typedef struct wsb_config {
   uint32_t max_retained_messages;     /* default 1024, 1..2^24: newest messages kept, one for each topic */
   uint32_t reserved3;
   uint64_t max_retained_bytes; /* default 16 MiB, 1024..2^40: their size, names included */
+
+  /* Application beat: for scripts in browsers, which cannot see pings. A text message of U+0016 and the interval in milliseconds as decimal
+   * digits, sent at once and then this often, but only to clients that asked: by offering the subprotocol "wsbeat.beat.v1" (chosen if no other
+   * is) or with the query parameter wsbeat-beat=1. Never queued while messages wait, and in no count of messages: docs/heartbeat.md. */
+  uint32_t app_beat_ms; /* default off (0), 50..86400000 */
+  uint32_t reserved4;
 } wsb_config;
 
 static inline void wsb_config_init(wsb_config *config) {
@@ -678,7 +684,7 @@ typedef struct wsb_conn_info {
   uint32_t rtt_last_us;     /* 0: no pong yet */
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
-  uint32_t reserved;
+  uint32_t app_beat_ms;      /* 0: this client gets no application beats */
   uint64_t heartbeat_due_us; /* until the answer is due while one is awaited, else until the next ping; 0: now, off, or a deadline
                               * that does not run because reading is paused */
   uint64_t topics;           /* subscriptions */
