@@ -81,6 +81,14 @@ void Assembler::let_go_of_last_event() noexcept {
   if (partial_->message.capacity() > kKeptBufferBytes) partial_->message.release();
 }
 
+BufferRef Assembler::share_message(Opcode opcode, const void* data, size_t n) noexcept {
+  if (!own_event_ || streaming_ || partial_ == nullptr) return {};
+  ByteBuffer& message = partial_->message;
+  // A small buffer would be used again.
+  const bool shareable = message.capacity() > kKeptBufferBytes && message.data() == data && message.size() == n;
+  return shareable ? message.share(opcode) : BufferRef();
+}
+
 bool Assembler::is_idle() const noexcept {
   const bool in_control_frame = in_frame_ && is_control(frame_.opcode);
   return partial_->header_have == 0 && !in_control_frame && (!message_open_ || discard_);

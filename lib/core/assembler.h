@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/buffer.h"
 #include "core/deflate.h"
 #include "core/frame.h"
 #include "core/utf8.h"
@@ -78,6 +79,8 @@ class Assembler {
   bool in_message() const noexcept { return in_message_; }
   // Bytes held for unfinished frames and messages, the inflater's own memory not counted.
   size_t held_bytes() const noexcept;
+  // The message of the last event for sending on, without a copy. Null unless these are its bytes and they lie in the assembler.
+  BufferRef share_message(Opcode opcode, const void* data, size_t n) noexcept;
   // From now on data messages are parsed but not kept, held to limits, checked as text, or reported (after our own
   // Close); control frames still are, and framing is still judged. The last event's data stays valid until the next
   // call.

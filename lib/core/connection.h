@@ -119,6 +119,10 @@ class Connection {
   // A sender was refused: on_drain is owed, at once if there is room again.
   void owe_drain(ConnectionEvents& events);
   Result ping(const void* data, size_t n, TimeUs now);
+  // During on_message: the delivered message for sending on, if these are its bytes; else null.
+  BufferRef share_message(Opcode opcode, const void* data, size_t n) noexcept {
+    return assembler_ ? assembler_->share_message(opcode, data, n) : BufferRef();
+  }
   const Outbox& outbox() const noexcept { return outbox_; }
   // What waits to be written, without the rest of the 101 answer, which is none of the application's.
   size_t queued_bytes() const noexcept { return outbox_.bytes() - answer_left_; }

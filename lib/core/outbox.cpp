@@ -73,11 +73,12 @@ bool Outbox::push_message(BufferRef message) {
   if (!keep_apart_ && message->size <= kMaxCoalesced / 8) {  // copying beats one more span for small ones
     uint8_t* at = reserve_in_chunk(message->size);
     if (at == nullptr) return false;
-    std::memcpy(at, message->bytes(), message->size);
+    std::memcpy(at, message->frame(), message->size);
     return true;
   }
   Piece piece;
-  piece.end = message->size;
+  piece.begin = message->head_room;
+  piece.end = message->head_room + message->size;
   piece.buffer = std::move(message);
   return add_piece(std::move(piece));
 }

@@ -24,6 +24,11 @@ void make_room(std::vector<Session*>& list, size_t size) {
 
 Worker* Worker::current() noexcept { return current_worker; }
 
+core::BufferRef Worker::share_delivered(core::Opcode opcode, const void* data, size_t n) noexcept {
+  if (current_worker == nullptr || current_worker->delivering_ == nullptr) return {};
+  return current_worker->delivering_->conn.share_message(opcode, data, n);
+}
+
 Worker::Worker(Context& context, uint32_t index)
     : context_(context),
       index_(index),
@@ -50,9 +55,11 @@ void Worker::open(net::Listeners& listeners, const net::LoopConfig& config) {
 void Worker::run() {
   Worker* const outer = current_worker;  // a server may run inside another's callback
   current_worker = this;
+  core::BufferCache* const outer_cache = core::BufferCache::make_current(&cache_);
   loop_->run();
   context_.delivery->hand_over_held(index_);
   close();
+  core::BufferCache::make_current(outer_cache);
   current_worker = outer;
 }
 

@@ -81,6 +81,10 @@ class Worker final : public core::TransportEvents {
   core::TimeUs now() noexcept { return loop_->now(); }
   void mark_dirty(Session& session);
   void closed(Session& session, const core::CloseInfo& info);
+  // The message that is being delivered on this thread, for sending on without a copy, if these are its bytes; else null.
+  static core::BufferRef share_delivered(core::Opcode opcode, const void* data, size_t n) noexcept;
+  // Whose message is being delivered; null: nobody's.
+  void set_delivering(Session* session) noexcept { delivering_ = session; }
   bool in_callback() const noexcept { return callback_depth_ != 0; }
   // Ends reported meanwhile are told afterwards, so that no callback runs inside another.
   class CallbackScope {
@@ -179,6 +183,8 @@ class Worker final : public core::TransportEvents {
   core::Registry registry_;
   core::Wheel wheel_;
   core::BufferPool pool_;
+  core::BufferCache cache_;
+  Session* delivering_ = nullptr;
   WorkerMetrics metrics_;
   std::vector<Session*> sessions_;
   std::vector<Session*> dirty_;
