@@ -36,7 +36,14 @@ struct Assembler::Input {
   }
 };
 
+// Its memory comes from what the thread has kept: messages that come in several reads need one each.
 struct Assembler::Partial {
+  static void* operator new(size_t n, const std::nothrow_t& /*tag*/) noexcept {
+    Buffer* const buffer = Buffer::create(n);
+    return buffer != nullptr ? buffer->bytes() : nullptr;
+  }
+  static void operator delete(void* memory) noexcept { (static_cast<Buffer*>(memory) - 1)->release(); }
+
   ByteBuffer message;   // whole-message mode: what came so far; streaming: the inflated piece
   size_t unmasked = 0;  // streaming and compressed: bytes at the head of the next input that are unmasked already
   uint8_t header_have = 0;
