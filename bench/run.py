@@ -91,6 +91,23 @@ class Bench:
             self.say(f"  round {run_round + 1}, {workload.units} per server CPU second: " + ", ".join(line))
         for name in names:
             self.record(workload, name, "calls", lambda name=name: self.count_calls(workload, name))
+        if workload.profiled and self.perf_works():
+            for name in (name for name in names if name in ("wsbeat", "lws")):
+                self.record(workload, name, "profile", lambda name=name: self.profile(workload, name))
+
+    def profile(self, workload, name):
+        """In which objects the server's time goes, in percent."""
+        data = str(self.folder / "profile")
+        with self.start(name, workload) as server:
+            recorder = subprocess.Popen(["perf", "record", "-q", "-F", "2500", "-e", "cpu-clock", "-p", str(server.pid), "-o", data],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                self.load(server, workload.load, seconds=1.0, warmup=0.2)
+            finally:
+                recorder.send_signal(2)
+                recorder.wait(30)
+        listed = subprocess.run(["perf", "report", "-i", data, "--stdio", "--sort", "dso", "-g", "none"], capture_output=True, text=True, check=True).stdout
+        return {"profile": {dso: float(share) for share, dso in re.findall(r"^\s*([\d.]+)%\s+(\S+)", listed, re.M)}}
 
     def count_calls(self, workload, name):
         """System calls for one message: perf's counter, or strace's table where the kernel does not let us count."""

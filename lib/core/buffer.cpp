@@ -45,10 +45,11 @@ Buffer* Buffer::grow(Buffer* buffer, size_t capacity) noexcept {
   return grown;
 }
 
-BufferCache::~BufferCache() {
-  for (Kept* kept : kept_) {
+void BufferCache::clear() noexcept {
+  for (Kept*& kept : kept_) {
     while (kept != nullptr) std::free(std::exchange(kept, kept->next));
   }
+  kept_bytes_ = 0;
 }
 
 BufferCache* BufferCache::make_current(BufferCache* cache) noexcept {

@@ -45,13 +45,15 @@ class BufferCache {
   static constexpr size_t kMaxKeptBytes = 8 << 20;
 
   BufferCache() noexcept = default;
-  ~BufferCache();
+  ~BufferCache() { clear(); }
   BufferCache(const BufferCache&) = delete;
   BufferCache& operator=(const BufferCache&) = delete;
 
   // This thread's from now on (null: none); returns what it was. Buffer::create and release use it.
   static BufferCache* make_current(BufferCache* cache) noexcept;
   size_t kept_bytes() const noexcept { return kept_bytes_; }
+  // Frees all that is kept.
+  void clear() noexcept;
 
  private:
   friend struct Buffer;

@@ -11,6 +11,7 @@ constexpr size_t kMaxRoundsPerTurn = 4;   // then other descriptors get their tu
 constexpr size_t kMaxWritesPerFlush = 16;
 constexpr size_t kWriteAtOnceBytes = 8 * 1024;  // a longer answer leaves while it lies in the processor's cache
 constexpr size_t kMaxSpans = 64;
+constexpr size_t kFewSessions = 256;
 
 // No destructor, so that the library can be unloaded.
 thread_local Worker* current_worker = nullptr;
@@ -374,6 +375,15 @@ void Worker::destroy(Session& session) noexcept {
   sessions_[session.index]->index = session.index;
   sessions_.pop_back();
   delete &session;
+  give_back_memory();
+}
+
+// Kept buffers lie between the memory of connections that came with them and would hold it back when those have gone.
+void Worker::give_back_memory() noexcept {
+  most_sessions_ = std::max(most_sessions_, sessions_.size());
+  if (most_sessions_ < kFewSessions || sessions_.size() > most_sessions_ / 4) return;
+  most_sessions_ = sessions_.size();
+  cache_.clear();
 }
 
 }  // namespace wsb::server

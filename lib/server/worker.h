@@ -143,6 +143,7 @@ class Worker final : public core::TransportEvents {
   void tell_closed(Session& session, const core::CloseInfo& info) noexcept;
   void leave_limits(Session& session) noexcept;
   void destroy(Session& session) noexcept;
+  void give_back_memory() noexcept;
 
   void take_head(Session& session, uint8_t* bytes, size_t n);
   void head_timed_out(Session& session);
@@ -187,6 +188,7 @@ class Worker final : public core::TransportEvents {
   Session* delivering_ = nullptr;
   WorkerMetrics metrics_;
   std::vector<Session*> sessions_;
+  size_t most_sessions_ = 0;  // since buffers were last given back
   std::vector<Session*> dirty_;
   std::vector<Session*> settling_;
   core::Request request_;  // keeps its memory between requests
