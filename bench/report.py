@@ -78,7 +78,7 @@ def idle_table(results, workload):
         run = runs[0]
         rows.append([title(name), number(opened[0]["opened_bytes"], 4), number(run["bytes"], 4), f"{100 * run['cpu_share']:.2f} %", run["pings"], run["lost"]])
     seconds = [run["watched_s"] for name in results.names(workload.key) for run in results.runs(workload.key, name)]
-    head = ["", "bytes each, just opened", f"after {min(seconds, default=0):.0f} s", "of one core, a ping every 25 s", "pings in that time", "lost"]
+    head = ["", "bytes each, just opened", f"after {min(seconds, default=0):.0f} s", "of one core, a ping every 25 s", "pings since opening", "lost"]
     return f"### {workload.group}: {workload.title}\n\n" + markdown(head, rows)
 
 

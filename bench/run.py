@@ -25,7 +25,7 @@ import certificates  # noqa: E402
 
 RESULTS = servers.ROOT / "build" / "bench" / "results.json"
 FULL = {"rounds": 3, "seconds": 0.8, "warmup": 0.25, "idle": 27, "mixed": 120, "mixed_peers": 12}
-QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 4}
+QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 5}
 IDLE_SETTLE_S = 1.5
 LOAD_TIMEOUT_S = 300
 
@@ -69,7 +69,7 @@ class Bench:
         """Runs measure() and keeps what it says, also why it failed: one peer that fails must not stop the rest."""
         entry = {"workload": workload.key, "server": name, "round": run_round}
         try:
-            entry |= measure()
+            entry = measure() | entry
         except (RuntimeError, OSError, subprocess.SubprocessError, ValueError) as error:
             entry["error"] = str(error)[:300]
             self.say(f"  {name}: FAILED: {entry['error']}")
