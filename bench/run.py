@@ -24,7 +24,7 @@ sys.path.insert(0, str(servers.ROOT / "tests" / "support"))
 import certificates  # noqa: E402
 
 RESULTS = servers.ROOT / "build" / "bench" / "results.json"
-FULL = {"rounds": 3, "seconds": 0.8, "warmup": 0.25, "idle": 27, "mixed": 120, "mixed_peers": 12}
+FULL = {"rounds": 3, "seconds": 0.6, "warmup": 0.2, "idle": 27, "mixed": 120, "mixed_peers": 8}
 QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 5}
 IDLE_SETTLE_S = 1.5
 LOAD_TIMEOUT_S = 300
@@ -155,9 +155,10 @@ class Bench:
         try:
             for name in names:
                 self.record(workload, name, "open", lambda name=name: self.hold(workload, name, held))
-            self.say(f"  watching {len(held)} servers for {self.settings['idle']} s")
+            seconds = min(self.settings["idle"], workload.watch_s or self.settings["idle"])
+            self.say(f"  watching {len(held)} servers for {seconds} s")
             before = [(time.monotonic(), server.cpu_seconds()) for _, server, *_ in held]
-            time.sleep(self.settings["idle"])
+            time.sleep(seconds)
             for (name, server, client, memory), (since, cpu) in zip(held, before):
                 self.record(workload, name, 0, lambda: self.judge_idle(server, client, memory, since, cpu))
         finally:

@@ -15,6 +15,7 @@ class Workload:
     needs: str = ""          # what a server must be able to do
     servers: tuple = ()      # all of them if empty; "wsbeat/2": with two workers
     rounds: int = 0          # at most; 0: as asked for
+    watch_s: int = 0         # idle: at most; 0: as asked for
     profiled: bool = False   # also asked where the time goes
 
     @property
@@ -48,7 +49,8 @@ ALL = [
     Workload("workers", "64 B, 64 connections, 16 in flight", "Workers", ("echo", "--size", "64", "--depth", "16"), servers=("wsbeat", "wsbeat/2")),
     Workload("latency", "64 B, 64 connections, half of each server's maximum", "Latency", ("echo", "--size", "64"), kind="latency"),
     Workload("idle-9000", "9,000 connections", "Idle connections", ("idle", "--connections", "9000"), {"heartbeat": 25}, kind="idle"),
-    Workload("idle-18000", "18,000 connections", "Idle connections", ("idle", "--connections", "18000"), {"heartbeat": 25}, kind="idle"),
+    Workload("idle-18000", "18,000 connections", "Idle connections", ("idle", "--connections", "18000"), {"heartbeat": 25}, kind="idle",
+             watch_s=6),
     Workload("mixed", "talkers, visitors, bursts and slow readers", "Mixed", ("mixed",), kind="mixed"),
 ]
 BY_KEY = {workload.key: workload for workload in ALL}

@@ -99,6 +99,10 @@ class Connection {
   // -- in
   // Takes bytes of frames (unmasked in place). What reading() forbids to take now is kept and taken by the next call, also with n = 0.
   void receive(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents& events);
+  // Where the next bytes for receive() had best be put; empty: anywhere.
+  Place place_for_bytes() noexcept {
+    return state_ == State::kOpen && assembler_ && pending_input_.empty() ? assembler_->place() : Place{};
+  }
   // The transport has ended, by whatever means.
   void transport_ended(ConnectionEvents& events);
   void pause() noexcept { set_paused(true); }

@@ -112,6 +112,7 @@ class Worker final : public core::TransportEvents {
  private:
   bool on_accepted(core::Transport& transport, core::PeerAddress peer, bool tls) override;
   void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
+  core::Place place_for_bytes(core::Transport& transport) override;
   void on_writable(core::Transport& transport) override;
   void on_ended(core::Transport& transport) override;
   void on_turn() override;
