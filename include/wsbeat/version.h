@@ -8,7 +8,6 @@
 #define WSB_VERSION_STRING "0.1.0"
 
 /* One comparable number: 0x00MMmmpp. */
-#define WSB_VERSION_NUMBER \
-  ((WSB_VERSION_MAJOR << 16) | (WSB_VERSION_MINOR << 8) | WSB_VERSION_PATCH)
+#define WSB_VERSION_NUMBER ((WSB_VERSION_MAJOR << 16) | (WSB_VERSION_MINOR << 8) | WSB_VERSION_PATCH)
 
 #endif

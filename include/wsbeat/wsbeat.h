@@ -32,19 +32,19 @@ extern "C" {
 /* ---------------------------------------------------------------------------------------------------------------- errors */
 
 /* Every error: name, value, text. The one list from which the enum, wsb_strerror and language bindings are made. */
-#define WSB_ERROR_MAP(XX)                                                              \
-  XX(INVALID, -1, "invalid argument")                                                  \
-  XX(CONFIG, -2, "configuration refused")                                              \
-  XX(NOMEM, -3, "out of memory")                                                       \
-  XX(CLOSED, -4, "no such connection, or it is closing or closed")                     \
-  XX(FULL, -5, "send queue full; nothing was queued, on_drain will follow")            \
-  XX(TOO_BIG, -6, "larger than the limit allows")                                      \
-  XX(STATE, -7, "not possible in the server's present state")                          \
-  XX(IN_CALLBACK, -8, "not allowed on a worker thread of this server")                 \
-  XX(ADDRESS, -9, "cannot listen on this address")                                     \
-  XX(TLS, -10, "certificate, key or TLS setting refused")                              \
-  XX(VERSION, -11, "library versions do not fit together")                             \
-  XX(SYSTEM, -12, "the operating system refused")                                      \
+#define WSB_ERROR_MAP(XX)                                                   \
+  XX(INVALID, -1, "invalid argument")                                       \
+  XX(CONFIG, -2, "configuration refused")                                   \
+  XX(NOMEM, -3, "out of memory")                                            \
+  XX(CLOSED, -4, "no such connection, or it is closing or closed")          \
+  XX(FULL, -5, "send queue full; nothing was queued, on_drain will follow") \
+  XX(TOO_BIG, -6, "larger than the limit allows")                           \
+  XX(STATE, -7, "not possible in the server's present state")               \
+  XX(IN_CALLBACK, -8, "not allowed on a worker thread of this server")      \
+  XX(ADDRESS, -9, "cannot listen on this address")                          \
+  XX(TLS, -10, "certificate, key or TLS setting refused")                   \
+  XX(VERSION, -11, "library versions do not fit together")                  \
+  XX(SYSTEM, -12, "the operating system refused")                           \
   XX(INTERNAL, -13, "internal error")
 
 typedef enum wsb_error {
@@ -121,18 +121,18 @@ enum {
 };
 
 /* Why a connection ended. Exactly one per connection. wsb_cause_name gives the lower-case name. */
-#define WSB_CAUSE_MAP(XX)    \
-  XX(PEER_CLOSE, 1, "peer_close") \
-  XX(LOCAL_CLOSE, 2, "local_close") \
+#define WSB_CAUSE_MAP(XX)                       \
+  XX(PEER_CLOSE, 1, "peer_close")               \
+  XX(LOCAL_CLOSE, 2, "local_close")             \
   XX(HEARTBEAT_TIMEOUT, 3, "heartbeat_timeout") \
-  XX(NETWORK_ERROR, 4, "network_error") \
-  XX(PROTOCOL_ERROR, 5, "protocol_error") \
-  XX(INVALID_TEXT, 6, "invalid_text") \
-  XX(MESSAGE_TOO_BIG, 7, "message_too_big") \
-  XX(SLOW_CONSUMER, 8, "slow_consumer") \
-  XX(AUTH_TIMEOUT, 9, "auth_timeout") \
-  XX(IDLE_TIMEOUT, 10, "idle_timeout") \
-  XX(SERVER_STOP, 11, "server_stop") \
+  XX(NETWORK_ERROR, 4, "network_error")         \
+  XX(PROTOCOL_ERROR, 5, "protocol_error")       \
+  XX(INVALID_TEXT, 6, "invalid_text")           \
+  XX(MESSAGE_TOO_BIG, 7, "message_too_big")     \
+  XX(SLOW_CONSUMER, 8, "slow_consumer")         \
+  XX(AUTH_TIMEOUT, 9, "auth_timeout")           \
+  XX(IDLE_TIMEOUT, 10, "idle_timeout")          \
+  XX(SERVER_STOP, 11, "server_stop")            \
   XX(CLOSE_TIMEOUT, 12, "close_timeout")
 
 enum {
@@ -147,17 +147,17 @@ enum { WSB_INITIATOR_LOCAL = 1, WSB_INITIATOR_REMOTE = 2, WSB_INITIATOR_NETWORK 
 
 /* Why a handshake was refused. wsb_refusal_name gives the lower-case name. */
 #define WSB_REFUSAL_MAP(XX)                                                                      \
-  XX(BAD_REQUEST, 1, "bad_request")           /* 400, 405, 505: not a correct handshake */       \
-  XX(HEADER_TOO_BIG, 2, "header_too_big")     /* 431 */                                          \
-  XX(TIMEOUT, 3, "timeout")                   /* 408: no complete request in handshake_timeout_ms */ \
-  XX(VERSION, 4, "version")                   /* 426: Sec-WebSocket-Version is not 13 */         \
-  XX(ORIGIN, 5, "origin")                     /* 403 */                                          \
-  XX(SUBPROTOCOL, 6, "subprotocol")           /* 400, with the list that is spoken */            \
-  XX(CONNECTIONS, 7, "connections")           /* 503: max_connections */                         \
-  XX(ADDRESS, 8, "address")                   /* 429: max_connections_per_address */             \
-  XX(STOPPING, 9, "stopping")                 /* 503: the server is stopping */                  \
-  XX(UNAUTHORIZED, 10, "unauthorized")        /* 401 by the application */                       \
-  XX(APPLICATION, 11, "application")          /* any other answer of on_handshake */
+  XX(BAD_REQUEST, 1, "bad_request")       /* 400, 405, 505: not a correct handshake */           \
+  XX(HEADER_TOO_BIG, 2, "header_too_big") /* 431 */                                              \
+  XX(TIMEOUT, 3, "timeout")               /* 408: no complete request in handshake_timeout_ms */ \
+  XX(VERSION, 4, "version")               /* 426: Sec-WebSocket-Version is not 13 */             \
+  XX(ORIGIN, 5, "origin")                 /* 403 */                                              \
+  XX(SUBPROTOCOL, 6, "subprotocol")       /* 400, with the list that is spoken */                \
+  XX(CONNECTIONS, 7, "connections")       /* 503: max_connections */                             \
+  XX(ADDRESS, 8, "address")               /* 429: max_connections_per_address */                 \
+  XX(STOPPING, 9, "stopping")             /* 503: the server is stopping */                      \
+  XX(UNAUTHORIZED, 10, "unauthorized")    /* 401 by the application */                           \
+  XX(APPLICATION, 11, "application")      /* any other answer of on_handshake */
 
 enum {
 #define WSB_XX(name, value, text) WSB_REFUSAL_##name = value,
@@ -224,13 +224,13 @@ typedef struct wsb_config {
   uint32_t max_connections_per_address; /* default off (0), 1..16000000: per client address; 429 beyond */
   uint32_t max_messages_per_second;     /* default off (0), 1..10000000: inbound, per connection; reading slows to this */
   uint32_t reserved2;
-  uint64_t max_message_bytes;           /* default 1 MiB, 1..2^40: inbound message, after inflation; 1009 beyond */
-  uint32_t max_fragments;               /* default 65536, 1..2^31: frames of one inbound message; 1008 beyond */
-  uint32_t slow_consumer;               /* WSB_SLOW_REFUSE, _CLOSE, _DROP_OLDEST */
-  uint64_t max_queue_bytes;             /* default 1 MiB, 1024..2^40: outbound, per connection */
-  uint32_t max_event_queue_messages;    /* default 1024, 1..2^24: queue delivery, per connection; reading stops beyond */
+  uint64_t max_message_bytes;        /* default 1 MiB, 1..2^40: inbound message, after inflation; 1009 beyond */
+  uint32_t max_fragments;            /* default 65536, 1..2^31: frames of one inbound message; 1008 beyond */
+  uint32_t slow_consumer;            /* WSB_SLOW_REFUSE, _CLOSE, _DROP_OLDEST */
+  uint64_t max_queue_bytes;          /* default 1 MiB, 1024..2^40: outbound, per connection */
+  uint32_t max_event_queue_messages; /* default 1024, 1..2^24: queue delivery, per connection; reading stops beyond */
   uint32_t reserved0;
-  uint64_t max_event_queue_bytes;       /* default 4 MiB, 1024..2^40: the same in payload bytes */
+  uint64_t max_event_queue_bytes; /* default 4 MiB, 1024..2^40: the same in payload bytes */
 
   /* Handshake. Lists are comma separated. */
   const char *subprotocols;     /* in order of preference, each an RFC 7230 token: "v2.0,v1.5" */
@@ -573,13 +573,13 @@ WSB_API int wsb_conn_authenticate(wsb_server *server, wsb_conn conn) WSB_NOEXCEP
 typedef struct wsb_conn_info {
   size_t size;
   wsb_conn conn;
-  uint32_t state;         /* WSB_STATE_* */
-  uint32_t worker;        /* index of its worker */
-  uint32_t authenticated; /* 1 once wsb_conn_authenticate was called */
-  uint32_t paused;        /* 1 while the application paused it */
-  uint32_t tls;           /* 1 over TLS */
-  uint32_t deflate;       /* 1 if permessage-deflate was negotiated */
-  uint32_t peer_port;     /* TCP port of the socket's other end; 0 for Unix sockets */
+  uint32_t state;                 /* WSB_STATE_* */
+  uint32_t worker;                /* index of its worker */
+  uint32_t authenticated;         /* 1 once wsb_conn_authenticate was called */
+  uint32_t paused;                /* 1 while the application paused it */
+  uint32_t tls;                   /* 1 over TLS */
+  uint32_t deflate;               /* 1 if permessage-deflate was negotiated */
+  uint32_t peer_port;             /* TCP port of the socket's other end; 0 for Unix sockets */
   uint32_t heartbeat_interval_ms; /* in force; WSB_OFF: off */
   uint32_t heartbeat_timeout_ms;
   uint32_t heartbeat_waiting; /* 1: a ping is out and its answer due */
@@ -593,7 +593,7 @@ typedef struct wsb_conn_info {
   uint64_t buffered_bytes;
   uint64_t pings_sent; /* heartbeat */
   uint64_t pongs_received;
-  uint32_t rtt_last_us; /* 0: no pong yet */
+  uint32_t rtt_last_us;     /* 0: no pong yet */
   uint32_t rtt_smoothed_us; /* an exponential mean, weight 1/8 (as RFC 6298) */
   uint32_t rtt_min_us;
   uint32_t reserved;
@@ -667,25 +667,25 @@ WSB_API int wsb_request_respond(wsb_request *request, uint32_t status, const cha
 /* Totals since create, and levels now. Set `size` with wsb_metrics_init. */
 typedef struct wsb_metrics {
   size_t size;
-  uint64_t connections;      /* open now, closing ones included */
-  uint64_t opened;           /* handshakes completed */
-  uint64_t closed;           /* on_close events */
+  uint64_t connections; /* open now, closing ones included */
+  uint64_t opened;      /* handshakes completed */
+  uint64_t closed;      /* on_close events */
   uint64_t closed_clean;
-  uint64_t refused;          /* handshakes refused */
-  uint64_t http_requests;    /* plain HTTP answered */
-  uint64_t accepted;         /* sockets accepted */
+  uint64_t refused;       /* handshakes refused */
+  uint64_t http_requests; /* plain HTTP answered */
+  uint64_t accepted;      /* sockets accepted */
   uint64_t messages_in;
   uint64_t messages_out;
   uint64_t bytes_in;
   uint64_t bytes_out;
-  uint64_t pings_sent;       /* heartbeat */
+  uint64_t pings_sent; /* heartbeat */
   uint64_t pongs_received;
-  uint64_t queue_bytes;      /* outbound, now, all connections */
-  uint64_t queue_refused;    /* sends that returned WSB_E_FULL */
-  uint64_t messages_dropped; /* policy drop oldest, and messages still queued when their connection ended */
-  uint64_t writes;           /* system calls that wrote */
-  uint64_t loop_turns;       /* turns of the workers' loops in which a connection had something to do */
-  uint64_t loop_lag_us;      /* the largest lateness of a timer tick within the last 10 seconds */
+  uint64_t queue_bytes;         /* outbound, now, all connections */
+  uint64_t queue_refused;       /* sends that returned WSB_E_FULL */
+  uint64_t messages_dropped;    /* policy drop oldest, and messages still queued when their connection ended */
+  uint64_t writes;              /* system calls that wrote */
+  uint64_t loop_turns;          /* turns of the workers' loops in which a connection had something to do */
+  uint64_t loop_lag_us;         /* the largest lateness of a timer tick within the last 10 seconds */
   uint64_t closed_by_cause[16]; /* indexed by WSB_CAUSE_* */
 } wsb_metrics;
 

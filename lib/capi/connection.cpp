@@ -18,7 +18,9 @@ using wsb::server::Worker;
 constexpr size_t kMaxMessageBytes = size_t{1} << 40;
 
 // A wsb_message is never defined: it is another name for a framed buffer.
-wsb::core::Buffer *buffer_of(wsb_message *message) noexcept { return reinterpret_cast<wsb::core::Buffer *>(message); }
+wsb::core::Buffer *buffer_of(wsb_message *message) noexcept {
+  return reinterpret_cast<wsb::core::Buffer *>(message);
+}
 
 // Finds the worker and calls `use(worker)`; its result, a wsb_error or a number, is the caller's.
 template <typename Use>
@@ -34,7 +36,8 @@ auto on_worker(wsb_server *server, wsb_conn conn, Use &&use) noexcept -> decltyp
 int check_payload(uint32_t kind, const void *data, size_t length) noexcept {
   if (kind != WSB_TEXT && kind != WSB_BINARY) return fail(WSB_E_INVALID, "kind: neither WSB_TEXT nor WSB_BINARY");
   if (data == nullptr && length != 0) return fail(WSB_E_INVALID, "data is NULL");
-  if (kind == WSB_TEXT && !wsb::core::is_valid_utf8(data, length)) return fail(WSB_E_INVALID, "data: text is not UTF-8");
+  if (kind == WSB_TEXT && !wsb::core::is_valid_utf8(data, length))
+    return fail(WSB_E_INVALID, "data: text is not UTF-8");
   return WSB_OK;
 }
 
@@ -45,7 +48,9 @@ extern "C" {
 int wsb_send(wsb_server *server, wsb_conn conn, uint32_t kind, const void *data, size_t length) noexcept {
   const int bad = check_payload(kind, data, length);
   if (bad != WSB_OK) return bad;
-  return on_worker(server, conn, [&](Worker &worker) { return worker.send(conn, static_cast<wsb::core::Opcode>(kind), data, length); });
+  return on_worker(server, conn, [&](Worker &worker) {
+    return worker.send(conn, static_cast<wsb::core::Opcode>(kind), data, length);
+  });
 }
 
 int wsb_send_message(wsb_server *server, wsb_conn conn, wsb_message *message) noexcept {
@@ -114,7 +119,8 @@ int wsb_conn_authenticate(wsb_server *server, wsb_conn conn) noexcept {
   return on_worker(server, conn, [&](Worker &worker) { return worker.order(conn, Command::Kind::kAuthenticate); });
 }
 
-int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_ms, uint32_t timeout_ms, uint32_t liveness) noexcept {
+int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_ms, uint32_t timeout_ms,
+                           uint32_t liveness) noexcept {
   return guarded([&]() -> int {
     if (server == nullptr) return fail(WSB_E_INVALID, "server is NULL");
     const wsb::core::HeartbeatSettings &standard = server->config().connection.heartbeat;
@@ -122,8 +128,10 @@ int wsb_conn_set_heartbeat(wsb_server *server, wsb_conn conn, uint32_t interval_
       interval_ms = standard.interval_ms != 0 ? standard.interval_ms : WSB_OFF;
       if (timeout_ms == 0) timeout_ms = standard.timeout_ms;
     }
-    const wsb::core::HeartbeatSettings settings = wsb::server::read_heartbeat(interval_ms, timeout_ms, liveness, WSB_E_INVALID);
-    return on_worker(server, conn, [&](Worker &worker) { return worker.order(conn, Command::Kind::kHeartbeat, &settings); });
+    const wsb::core::HeartbeatSettings settings =
+        wsb::server::read_heartbeat(interval_ms, timeout_ms, liveness, WSB_E_INVALID);
+    return on_worker(server, conn,
+                     [&](Worker &worker) { return worker.order(conn, Command::Kind::kHeartbeat, &settings); });
   });
 }
 

@@ -21,7 +21,9 @@ int fail(int code, std::string_view text) noexcept {
   return code;
 }
 
-int told(int code) noexcept { return code == WSB_OK ? code : fail(code, wsb_strerror(code)); }
+int told(int code) noexcept {
+  return code == WSB_OK ? code : fail(code, wsb_strerror(code));
+}
 
 }  // namespace wsb::capi
 
@@ -41,10 +43,16 @@ const char *wsb_strerror(int error) noexcept {
   }
 }
 
-const char *wsb_last_error(void) noexcept { return last_error.data(); }
+const char *wsb_last_error(void) noexcept {
+  return last_error.data();
+}
 
-uint32_t wsb_version_number(void) noexcept { return WSB_VERSION_NUMBER; }
-const char *wsb_version_string(void) noexcept { return WSB_VERSION_STRING; }
+uint32_t wsb_version_number(void) noexcept {
+  return WSB_VERSION_NUMBER;
+}
+const char *wsb_version_string(void) noexcept {
+  return WSB_VERSION_STRING;
+}
 
 const char *wsb_cause_name(uint32_t cause) noexcept {
   switch (cause) {

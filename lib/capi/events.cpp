@@ -23,7 +23,8 @@ int wsb_server_event_fd(wsb_server *server) noexcept {
 
 int wsb_server_next_events(wsb_server *server, size_t max, wsb_batch **out) noexcept {
   return guarded([&]() -> int {
-    if (server == nullptr || out == nullptr) return fail(WSB_E_INVALID, server == nullptr ? "server is NULL" : "out is NULL");
+    if (server == nullptr || out == nullptr)
+      return fail(WSB_E_INVALID, server == nullptr ? "server is NULL" : "out is NULL");
     *out = nullptr;
     if (server->event_queue() == nullptr) return fail(WSB_E_STATE, "the server was not created with queue delivery");
     auto batch = std::make_unique<wsb_batch>();
@@ -34,7 +35,9 @@ int wsb_server_next_events(wsb_server *server, size_t max, wsb_batch **out) noex
   });
 }
 
-size_t wsb_batch_count(const wsb_batch *batch) noexcept { return batch != nullptr ? batch->nodes.size() : 0; }
+size_t wsb_batch_count(const wsb_batch *batch) noexcept {
+  return batch != nullptr ? batch->nodes.size() : 0;
+}
 
 const wsb_event *wsb_batch_event(const wsb_batch *batch, size_t index) noexcept {
   return index < wsb_batch_count(batch) ? &batch->nodes[index]->event : nullptr;

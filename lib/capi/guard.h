@@ -35,19 +35,19 @@ inline int code_of(net::Fault fault) noexcept {
 }
 
 template <typename Work>
-auto guarded(Work&& work) noexcept -> decltype(work()) {
+auto guarded(Work &&work) noexcept -> decltype(work()) {
   using Result = decltype(work());
   try {
     return work();
-  } catch (const server::ApiError& error) {
+  } catch (const server::ApiError &error) {
     return static_cast<Result>(fail(error.code(), error.what()));
-  } catch (const net::NetError& error) {
+  } catch (const net::NetError &error) {
     return static_cast<Result>(fail(code_of(error.fault()), error.what()));
-  } catch (const std::bad_alloc&) {
+  } catch (const std::bad_alloc &) {
     return static_cast<Result>(fail(WSB_E_NOMEM, "out of memory"));
-  } catch (const std::system_error& error) {  // a thread that could not be started
+  } catch (const std::system_error &error) {  // a thread that could not be started
     return static_cast<Result>(fail(WSB_E_SYSTEM, error.what()));
-  } catch (const std::exception& error) {
+  } catch (const std::exception &error) {
     return static_cast<Result>(fail(WSB_E_INTERNAL, error.what()));
   } catch (...) {
     return static_cast<Result>(fail(WSB_E_INTERNAL, "unknown exception"));

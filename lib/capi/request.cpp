@@ -34,7 +34,8 @@ int check_handshake(const wsb_request *request) noexcept {
 }
 
 bool is_header_text(const std::string &text) noexcept {
-  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
 }
 
 }  // namespace
@@ -53,7 +54,9 @@ const char *wsb_request_query(const wsb_request *request) noexcept {
   return text_of(request, [&] { return std::string(request->request.query); });
 }
 
-const char *wsb_request_peer(const wsb_request *request) noexcept { return request != nullptr ? request->peer.c_str() : nullptr; }
+const char *wsb_request_peer(const wsb_request *request) noexcept {
+  return request != nullptr ? request->peer.c_str() : nullptr;
+}
 
 const char *wsb_request_header(const wsb_request *request, const char *name) noexcept {
   return text_of(request, [&]() -> std::optional<std::string> {
@@ -75,7 +78,8 @@ const char *wsb_request_cookie(const wsb_request *request, const char *name) noe
 }
 
 const char *wsb_request_query_param(const wsb_request *request, const char *name) noexcept {
-  return text_of(request, [&] { return name != nullptr ? wsb::core::query_param(request->request.query, name) : std::nullopt; });
+  return text_of(request,
+                 [&] { return name != nullptr ? wsb::core::query_param(request->request.query, name) : std::nullopt; });
 }
 
 const char *wsb_request_basic_user(const wsb_request *request) noexcept {
@@ -104,7 +108,8 @@ const char *wsb_request_client_subject(const wsb_request *request) noexcept {
 }
 
 const char *wsb_request_subprotocol_at(const wsb_request *request, size_t index) noexcept {
-  if (request == nullptr || request->handshake == nullptr || index >= request->handshake->offered.size()) return nullptr;
+  if (request == nullptr || request->handshake == nullptr || index >= request->handshake->offered.size())
+    return nullptr;
   return request->handshake->offered[index].c_str();
 }
 
@@ -128,7 +133,8 @@ int wsb_request_select_subprotocol(wsb_request *request, const char *subprotocol
 
 int wsb_request_add_header(wsb_request *request, const char *name, const char *value) noexcept {
   return guarded([&]() -> int {
-    if (request == nullptr || name == nullptr || value == nullptr) return fail(WSB_E_INVALID, "request, name or value is NULL");
+    if (request == nullptr || name == nullptr || value == nullptr)
+      return fail(WSB_E_INVALID, "request, name or value is NULL");
     if (!wsb::core::may_add_header(name, value)) {
       return fail(WSB_E_INVALID, "name or value: not allowed in a header, or set by the library itself");
     }
@@ -149,12 +155,14 @@ int wsb_request_authenticate(wsb_request *request) noexcept {
   return bad;
 }
 
-int wsb_request_respond(wsb_request *request, uint32_t status, const char *content_type, const void *body, size_t length) noexcept {
+int wsb_request_respond(wsb_request *request, uint32_t status, const char *content_type, const void *body,
+                        size_t length) noexcept {
   return guarded([&]() -> int {
     if (request == nullptr) return fail(WSB_E_INVALID, "request is NULL");
     if (request->answered) return fail(WSB_E_STATE, "answered before");
     const uint32_t least = request->handshake != nullptr ? 300 : 200;
-    if (status < least || status > 599) return fail(WSB_E_INVALID, "status: not within " + std::to_string(least) + "..599");
+    if (status < least || status > 599)
+      return fail(WSB_E_INVALID, "status: not within " + std::to_string(least) + "..599");
     if (body == nullptr && length != 0) return fail(WSB_E_INVALID, "body is NULL");
     if (length > kMaxBodyBytes) return fail(WSB_E_TOO_BIG, "length: a body has at most 16 MiB");
     std::string type = content_type != nullptr ? content_type : "";

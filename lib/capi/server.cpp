@@ -15,7 +15,9 @@ using wsb::capi::fail;
 using wsb::capi::guarded;
 using wsb::server::ApiError;
 
-[[noreturn]] void invalid(const char *text) { throw ApiError(WSB_E_INVALID, text); }
+[[noreturn]] void invalid(const char *text) {
+  throw ApiError(WSB_E_INVALID, text);
+}
 
 wsb_server &server_of(wsb_server *server) {
   if (server == nullptr) invalid("server is NULL");
@@ -24,7 +26,8 @@ wsb_server &server_of(wsb_server *server) {
 
 wsb_callbacks checked(const wsb_callbacks *given, const wsb_config &config) {
   const wsb_callbacks callbacks = wsb::capi::read_sized(given, "wsb_callbacks");
-  if (callbacks.on_message != nullptr && callbacks.on_fragment != nullptr) invalid("on_message and on_fragment exclude each other");
+  if (callbacks.on_message != nullptr && callbacks.on_fragment != nullptr)
+    invalid("on_message and on_fragment exclude each other");
   if (config.delivery != WSB_DELIVERY_QUEUE) return callbacks;
   if (callbacks.on_open != nullptr || callbacks.on_message != nullptr || callbacks.on_fragment != nullptr ||
       callbacks.on_pong != nullptr || callbacks.on_drain != nullptr || callbacks.on_close != nullptr ||
@@ -41,15 +44,18 @@ wsb::server::StopOrder order_of(const wsb_stop_options *given) {
   const wsb_stop_options options = wsb::capi::read_sized(given, "wsb_stop_options");
   wsb::server::StopOrder order;
   if (options.code != 0) {
-    if (!wsb::core::may_send_close_code(options.code)) throw ApiError(WSB_E_INVALID, "code: " + std::to_string(options.code) + " may not be sent");
+    if (!wsb::core::may_send_close_code(options.code))
+      throw ApiError(WSB_E_INVALID, "code: " + std::to_string(options.code) + " may not be sent");
     order.code = options.code;
   }
   order.reason = options.reason != nullptr ? options.reason : "server is closing";
   if (order.reason.size() > wsb::core::kMaxCloseReason) invalid("reason: longer than 123 bytes");
   if (!wsb::core::is_valid_utf8(order.reason)) invalid("reason: not UTF-8");
   const uint32_t deadline_ms = options.deadline_ms != 0 ? options.deadline_ms : kDefaultDeadlineMs;
-  if (deadline_ms > kMaxDeadlineMs) throw ApiError(WSB_E_INVALID, "deadline_ms: " + std::to_string(deadline_ms) + " is not within 1..3600000");
-  if (options.spread_ms >= deadline_ms) throw ApiError(WSB_E_INVALID, "spread_ms: not below deadline_ms (" + std::to_string(deadline_ms) + ")");
+  if (deadline_ms > kMaxDeadlineMs)
+    throw ApiError(WSB_E_INVALID, "deadline_ms: " + std::to_string(deadline_ms) + " is not within 1..3600000");
+  if (options.spread_ms >= deadline_ms)
+    throw ApiError(WSB_E_INVALID, "spread_ms: not below deadline_ms (" + std::to_string(deadline_ms) + ")");
   if (options.reserved != 0) invalid("reserved: must be 0");
   order.deadline = wsb::net::Loop::clock() + wsb::core::from_ms(deadline_ms);
   order.spread_us = wsb::core::from_ms(options.spread_ms);
@@ -112,14 +118,17 @@ int wsb_server_request_stop(wsb_server *server, const wsb_stop_options *options)
 
 int wsb_server_destroy(wsb_server *server) noexcept {
   if (server == nullptr) return WSB_OK;
-  if (server->is_on_worker_thread()) return fail(WSB_E_IN_CALLBACK, "a server cannot be destroyed on its own worker thread");
+  if (server->is_on_worker_thread())
+    return fail(WSB_E_IN_CALLBACK, "a server cannot be destroyed on its own worker thread");
   return guarded([&]() -> int {
     delete server;
     return WSB_OK;
   });
 }
 
-uint32_t wsb_server_port(const wsb_server *server) noexcept { return server != nullptr ? server->port() : 0; }
+uint32_t wsb_server_port(const wsb_server *server) noexcept {
+  return server != nullptr ? server->port() : 0;
+}
 
 int wsb_server_reload_tls(wsb_server *server, const char *cert_file, const char *key_file) noexcept {
   return guarded([&]() -> int {

@@ -16,8 +16,8 @@ constexpr size_t kReserveAtOnceBytes = 1 << 20;  // an announced length is belie
 constexpr size_t kInflatedPieceBytes = 64 * 1024;
 constexpr uint64_t kLargeRestBytes = 32 * 1024;  // of a frame: less is not worth a read of its own
 constexpr size_t kMostPlacedBytes = 512 * 1024;  // then other connections get their turn
-constexpr size_t kKeptBufferBytes = 4096;  // a larger message buffer is freed after each message
-constexpr uint8_t kNothing[1] = {};        // what empty events point to
+constexpr size_t kKeptBufferBytes = 4096;        // a larger message buffer is freed after each message
+constexpr uint8_t kNothing[1] = {};              // what empty events point to
 
 // What the first `fragments` frames of a message of `limit` bytes may take on the wire. Deflate makes incompressible bytes longer:
 // zlib at its worst setting by less than a sixth and some bytes (deflateBound), and the flush at the end of a fragment by the end of

@@ -15,7 +15,8 @@
 namespace wsb::core {
 
 struct AssemblerLimits {
-  uint64_t max_message_bytes = 1 << 20;  // payload, after inflation; on the wire it may be longer by what deflate can add
+  uint64_t max_message_bytes =
+      1 << 20;  // payload, after inflation; on the wire it may be longer by what deflate can add
   uint32_t max_fragments = 65536;
 };
 

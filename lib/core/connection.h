@@ -37,11 +37,11 @@ struct ConnectionConfig {
 };
 
 struct CloseInfo {
-  uint32_t code = 1006;     // received
-  uint32_t code_sent = 0;   // 0: none
-  std::string reason;       // received
-  uint32_t initiator = 0;   // WSB_INITIATOR_*
-  uint32_t cause = 0;       // WSB_CAUSE_*
+  uint32_t code = 1006;    // received
+  uint32_t code_sent = 0;  // 0: none
+  std::string reason;      // received
+  uint32_t initiator = 0;  // WSB_INITIATOR_*
+  uint32_t cause = 0;      // WSB_CAUSE_*
   bool clean = false;
 };
 
@@ -76,11 +76,11 @@ class Connection {
   enum class State : uint8_t {
     kHandshake,  // the request has not been answered
     kOpen,
-    kDraining,   // our Close is queued behind data
-    kClosing,    // our Close has left; theirs is awaited
-    kReplying,   // their Close came; our answer is queued
-    kEnding,     // on_closed was reported, or nobody needs it; flush, FIN, wait for theirs
-    kDead,       // end the transport now
+    kDraining,  // our Close is queued behind data
+    kClosing,   // our Close has left; theirs is awaited
+    kReplying,  // their Close came; our answer is queued
+    kEnding,    // on_closed was reported, or nobody needs it; flush, FIN, wait for theirs
+    kDead,      // end the transport now
   };
 
   Connection(const ConnectionConfig& config, BufferPool& pool, TimeUs now) noexcept;
@@ -201,8 +201,11 @@ class Connection {
   void tell_dropped(size_t messages, ConnectionEvents& events);
   // Queues a Close behind what is queued already, reports the end and lets TCP end without waiting for an answer.
   void fail(uint32_t code, std::string_view reason, uint32_t cause, TimeUs now, ConnectionEvents& events);
-  void report(uint32_t code, std::string_view reason, bool clean, uint32_t initiator, uint32_t cause, ConnectionEvents& events);
-  std::string_view peer_reason() const noexcept { return peer_reason_ ? std::string_view(*peer_reason_) : std::string_view(); }
+  void report(uint32_t code, std::string_view reason, bool clean, uint32_t initiator, uint32_t cause,
+              ConnectionEvents& events);
+  std::string_view peer_reason() const noexcept {
+    return peer_reason_ ? std::string_view(*peer_reason_) : std::string_view();
+  }
   void begin_ending(TimeUs now) noexcept;
   void die(bool reset, ConnectionEvents& events);
   void on_state_deadline(ConnectionEvents& events);
@@ -219,18 +222,18 @@ class Connection {
   std::vector<uint8_t> pending_input_;
   std::unique_ptr<std::string> peer_reason_;
   Figures figures_;
-  TimeUs state_deadline_ = kNever;    // handshake, draining, closing, replying, ending
+  TimeUs state_deadline_ = kNever;  // handshake, draining, closing, replying, ending
   TimeUs auth_deadline_ = kNever;
   TimeUs message_deadline_ = kNever;
-  TimeUs deaf_since_ = kNever;        // kNever: input is taken; else the message deadline stands still
-  TimeUs throttled_until_ = 0;        // 0: not throttled
-  TimeUs tokens_at_ = 0;              // when the bucket of the message rate was last filled
-  size_t answer_left_ = 0;            // of the 101 answer, in the outbox
-  uint64_t ping_position_ = 0;        // where the queued heartbeat ping ends in the control stream; 0: none
+  TimeUs deaf_since_ = kNever;  // kNever: input is taken; else the message deadline stands still
+  TimeUs throttled_until_ = 0;  // 0: not throttled
+  TimeUs tokens_at_ = 0;        // when the bucket of the message rate was last filled
+  size_t answer_left_ = 0;      // of the 101 answer, in the outbox
+  uint64_t ping_position_ = 0;  // where the queued heartbeat ping ends in the control stream; 0: none
   uint32_t tokens_ = 0;
-  uint32_t cause_ = 0;                // why we close
+  uint32_t cause_ = 0;  // why we close
   uint16_t code_sent_ = 0;
-  uint16_t code_received_ = 0;        // kReplying
+  uint16_t code_received_ = 0;  // kReplying
   Counter8 shared_state_;
   State state_ = State::kHandshake;
   bool paused_ = false;

@@ -16,7 +16,8 @@ Connection::Connection(const ConnectionConfig& config, BufferPool& pool, TimeUs 
 
 Connection::~Connection() = default;
 
-bool Connection::open(std::string_view answer, const DeflateParams& deflate, bool authenticated, uint16_t phase, TimeUs now) {
+bool Connection::open(std::string_view answer, const DeflateParams& deflate, bool authenticated, uint16_t phase,
+                      TimeUs now) {
   if (deflate.agreed) deflate_ = std::make_unique<DeflateParams>(deflate);
   assembler_ = std::make_unique<Assembler>(config_.limits, config_.streaming, deflate_.get());
   if (!outbox_.push_raw(answer.data(), answer.size())) return false;

@@ -63,7 +63,8 @@ void Connection::receive(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents&
     figures_.heard_at.set(now);
     figures_.bytes_in.add(n);
   }
-  if (processing_) return;  // a callback resumed the connection that is being processed: the loop below goes on by itself
+  if (processing_)
+    return;  // a callback resumed the connection that is being processed: the loop below goes on by itself
   if (pending_input_.empty()) {
     process(bytes, n, now, events);
     return;
@@ -167,10 +168,12 @@ void Connection::on_pong_frame(const EventData& data, TimeUs now, ConnectionEven
   const bool ours = heartbeat_.pong(data.data, data.length, now, rtt_us);
   if (!ours && app_pings_) {
     const auto found = std::find_if(app_pings_->begin(), app_pings_->end(), [&](const AppPing& ping) {
-      return ping.left_at != 0 && std::equal(ping.payload.begin(), ping.payload.end(), data.data, data.data + data.length);
+      return ping.left_at != 0 &&
+             std::equal(ping.payload.begin(), ping.payload.end(), data.data, data.data + data.length);
     });
     if (found != app_pings_->end()) {
-      rtt_us = static_cast<uint32_t>(std::clamp<TimeUs>(now > found->left_at ? now - found->left_at : 1, 1, UINT32_MAX));
+      rtt_us =
+          static_cast<uint32_t>(std::clamp<TimeUs>(now > found->left_at ? now - found->left_at : 1, 1, UINT32_MAX));
       app_pings_->erase(app_pings_->begin(), found + 1);  // pongs come in order: older ones will not be answered
     }
   }

@@ -12,7 +12,8 @@ TimeUs Connection::idle_due() const noexcept {
 }
 
 TimeUs Connection::next_due() const noexcept {
-  TimeUs due = std::min({state_deadline_, auth_deadline_, deaf_since_ == kNever ? message_deadline_ : kNever, idle_due()});
+  TimeUs due =
+      std::min({state_deadline_, auth_deadline_, deaf_since_ == kNever ? message_deadline_ : kNever, idle_due()});
   if (state_ == State::kOpen) {
     due = std::min(due, heartbeat_.next_due());
     if (throttled_until_ != 0) due = std::min(due, throttled_until_);

@@ -14,7 +14,8 @@ class ConnectionLimits {
  public:
   enum class Verdict : uint8_t { kOk, kTotal, kAddress };
 
-  ConnectionLimits(uint32_t most, uint32_t most_per_address) noexcept : most_(most), most_per_address_(most_per_address) {}
+  ConnectionLimits(uint32_t most, uint32_t most_per_address) noexcept
+      : most_(most), most_per_address_(most_per_address) {}
 
   // Counts one more connection of `address` if the limits (0: none per address) allow.
   Verdict enter(const std::string& address) {

@@ -21,7 +21,7 @@ class Outbox {
   bool push_message(BufferRef message);                                   // shares
   // Bytes that are no frames: an HTTP answer, into an empty outbox. It counts as begun: no control frame passes it, nothing drops it.
   bool push_raw(const void* data, size_t n);
-  bool push_control(Opcode opcode, const void* data, size_t n);           // passes queued data
+  bool push_control(Opcode opcode, const void* data, size_t n);  // passes queued data
   // The Close frame goes behind all queued data. After it only control frames may be pushed, until it has begun to leave.
   bool push_close(uint32_t code, std::string_view reason);
 

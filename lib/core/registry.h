@@ -37,7 +37,8 @@ class Registry {
 
   void* find(uint64_t id) const noexcept {
     const uint32_t slot = static_cast<uint32_t>(id) & (kMaxSlots - 1);
-    if (worker_of(id) != worker_ || slot >= slots_.size() || slots_[slot].generation != generation_of(id)) return nullptr;
+    if (worker_of(id) != worker_ || slot >= slots_.size() || slots_[slot].generation != generation_of(id))
+      return nullptr;
     return slots_[slot].entry;
   }
 

@@ -7,6 +7,8 @@ namespace wsb::core {
 
 using TimeUs = uint64_t;
 inline constexpr TimeUs kNever = UINT64_MAX;
-inline constexpr TimeUs from_ms(uint64_t ms) noexcept { return ms * 1000; }
+inline constexpr TimeUs from_ms(uint64_t ms) noexcept {
+  return ms * 1000;
+}
 
 }  // namespace wsb::core

@@ -40,7 +40,9 @@ class Fd {
   int fd_;
 };
 
-[[noreturn]] void fail_address(const std::string& what) { throw NetError(Fault::kAddress, with_errno(what, errno)); }
+[[noreturn]] void fail_address(const std::string& what) {
+  throw NetError(Fault::kAddress, with_errno(what, errno));
+}
 
 void set_option(int fd, int level, int name, int value) {
   // Best effort: an option that this kernel or socket family lacks changes nothing that is promised.
@@ -116,7 +118,9 @@ Listeners::~Listeners() {
   }
 }
 
-int Listeners::take(size_t worker) noexcept { return std::exchange(fds_[worker], -1); }
+int Listeners::take(size_t worker) noexcept {
+  return std::exchange(fds_[worker], -1);
+}
 
 // The first socket is bound without SO_REUSEPORT: a second server on the same port is an error, not a silent sharer. It joins
 // the group of our own sockets afterwards.
@@ -168,7 +172,8 @@ void Listeners::open_unix(const ListenConfig& config, size_t workers) {
   if (bound != 0 && errno == EADDRINUSE) {
     // Stale if nobody accepts there.
     Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    const bool stale = probe.get() >= 0 && ::connect(probe.get(), generic, sizeof address) != 0 && errno == ECONNREFUSED;
+    const bool stale =
+        probe.get() >= 0 && ::connect(probe.get(), generic, sizeof address) != 0 && errno == ECONNREFUSED;
     if (stale) {
       remove_unix_socket(config.unix_path);
       bound = ::bind(fd.get(), generic, sizeof address);
@@ -193,7 +198,8 @@ void Listeners::open_inherited(const ListenConfig& config, size_t workers) {
   size = sizeof type;
   (void)::getsockopt(config.inherited_fd, SOL_SOCKET, SO_TYPE, &type, &size);
   if (listening == 0 || type != SOCK_STREAM) {
-    throw NetError(Fault::kAddress, "listen_fd " + std::to_string(config.inherited_fd) + ": not a listening stream socket");
+    throw NetError(Fault::kAddress,
+                   "listen_fd " + std::to_string(config.inherited_fd) + ": not a listening stream socket");
   }
   duplicate(config.inherited_fd, workers);
   const int flags = ::fcntl(fds_.front(), F_GETFL);
@@ -203,7 +209,7 @@ void Listeners::open_inherited(const ListenConfig& config, size_t workers) {
 }
 
 void remove_unix_socket(const std::string& path) noexcept {
-  struct stat status{};
+  struct stat status {};
   if (!path.empty() && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) (void)::unlink(path.c_str());
 }
 

@@ -49,7 +49,9 @@ void need_descriptors() {
   if (error != 0) throw NetError(Fault::kSystem, with_errno("event loop", error));
 }
 
-Loop::Impl* loop_of(lws* wsi) { return static_cast<Loop::Impl*>(lws_context_user(lws_get_context(wsi))); }
+Loop::Impl* loop_of(lws* wsi) {
+  return static_cast<Loop::Impl*>(lws_context_user(lws_get_context(wsi)));
+}
 
 int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n) {
   switch (reason) {
@@ -76,7 +78,8 @@ int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n
 
 }  // namespace
 
-Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in) : events(events_in), config(config_in), credentials(config_in.credentials) {
+Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in)
+    : events(events_in), config(config_in), credentials(config_in.credentials) {
   const std::lock_guard<std::mutex> lock(lws_mutex());
   need_descriptors<kDescriptorsOfUv>();
   const int failed = uv_loop_init(&loop);
@@ -85,9 +88,7 @@ Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in) 
   uv_check_init(&loop, &check);
   uv_timer_init(&loop, &alarm);
   uv_timer_init(&loop, &accept_pause);
-  uv_async_init(&loop, &async, [](uv_async_t* handle) {
-    static_cast<Impl*>(handle->data)->events.on_wake();
-  });
+  uv_async_init(&loop, &async, [](uv_async_t* handle) { static_cast<Impl*>(handle->data)->events.on_wake(); });
   prepare.data = check.data = alarm.data = accept_pause.data = async.data = this;
   // lws may read in the idle phase, before the wait: its output must not lie there meanwhile.
   uv_prepare_start(&prepare, [](uv_prepare_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
@@ -157,7 +158,7 @@ void Loop::Impl::open_context() {
   need_descriptors<kDescriptorsOfLws>();
   lws_set_log_level(0, [](int, const char*) {});
   // lws sets SIGPIPE to ignore for the whole process; that is the application's to decide.
-  struct sigaction pipe_action{};
+  struct sigaction pipe_action {};
   ::sigaction(SIGPIPE, nullptr, &pipe_action);
   void* loops[] = {&loop};
   lws_context_creation_info info{};
@@ -173,7 +174,8 @@ void Loop::Impl::open_context() {
   info.user = this;
   context = lws_create_context(&info);
   ::sigaction(SIGPIPE, &pipe_action, nullptr);
-  if (context == nullptr) throw NetError(Fault::kSystem, "libwebsockets cannot make a context (is its libuv plugin installed?)");
+  if (context == nullptr)
+    throw NetError(Fault::kSystem, "libwebsockets cannot make a context (is its libuv plugin installed?)");
   info.vhost_name = "wsbeat";
   if (config.tls.enabled()) {
     info.alpn = "http/1.1";
@@ -205,11 +207,19 @@ Loop::Loop(core::TransportEvents& events, const LoopConfig& config) : impl_(std:
 
 Loop::~Loop() = default;
 
-void Loop::run() { uv_run(&impl_->loop, UV_RUN_DEFAULT); }
-void Loop::stop() noexcept { uv_stop(&impl_->loop); }
-void Loop::wake() noexcept { uv_async_send(&impl_->async); }
+void Loop::run() {
+  uv_run(&impl_->loop, UV_RUN_DEFAULT);
+}
+void Loop::stop() noexcept {
+  uv_stop(&impl_->loop);
+}
+void Loop::wake() noexcept {
+  uv_async_send(&impl_->async);
+}
 
-core::TimeUs Loop::clock() noexcept { return uv_hrtime() / 1000; }
+core::TimeUs Loop::clock() noexcept {
+  return uv_hrtime() / 1000;
+}
 
 core::TimeUs Loop::now() noexcept {
   if (impl_->now == 0) impl_->now = clock();
@@ -236,10 +246,13 @@ void Loop::set_alarm(core::TimeUs at) noexcept {
       at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
-void Loop::use_credentials(std::shared_ptr<const Credentials> credentials) noexcept { impl_->credentials = std::move(credentials); }
+void Loop::use_credentials(std::shared_ptr<const Credentials> credentials) noexcept {
+  impl_->credentials = std::move(credentials);
+}
 
 void check_library_versions() {
-  const std::string built = std::to_string(LWS_LIBRARY_VERSION_MAJOR) + "." + std::to_string(LWS_LIBRARY_VERSION_MINOR) + ".";
+  const std::string built =
+      std::to_string(LWS_LIBRARY_VERSION_MAJOR) + "." + std::to_string(LWS_LIBRARY_VERSION_MINOR) + ".";
   const char* loaded = lws_get_library_version();
   if (std::strncmp(loaded, built.c_str(), built.size()) == 0) return;
   throw NetError(Fault::kVersion, "built against libwebsockets " + built + "x, but " + loaded + " is loaded");

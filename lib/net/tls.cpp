@@ -27,7 +27,9 @@ std::string openssl_reason() {
   return reason != nullptr ? reason : "unreadable";
 }
 
-[[noreturn]] void fail(const std::string& what) { throw NetError(Fault::kTls, what + ": " + openssl_reason()); }
+[[noreturn]] void fail(const std::string& what) {
+  throw NetError(Fault::kTls, what + ": " + openssl_reason());
+}
 
 template <auto Free>
 struct Freer {
@@ -53,7 +55,8 @@ Credentials::Credentials(const std::string& cert_file, const std::string& key_fi
   if (SSL_CTX_use_certificate_chain_file(context, cert_file.c_str()) != 1) fail("tls_cert_file '" + cert_file + "'");
   // An encrypted key must not make OpenSSL ask on the terminal.
   SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return -1; });
-  if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1) fail("tls_key_file '" + key_file + "'");
+  if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1)
+    fail("tls_key_file '" + key_file + "'");
   if (SSL_CTX_check_private_key(context) != 1) {
     fail("tls_key_file '" + key_file + "' does not belong to '" + cert_file + "'");
   }
@@ -65,7 +68,8 @@ bool Credentials::apply(ssl_ctx_st* context) const noexcept {
   SSL_CTX* loaded = impl_->loaded.get();
   STACK_OF(X509)* chain = nullptr;
   SSL_CTX_get0_chain_certs(loaded, &chain);
-  return SSL_CTX_use_cert_and_key(context, SSL_CTX_get0_certificate(loaded), SSL_CTX_get0_privatekey(loaded), chain, 1) == 1;
+  return SSL_CTX_use_cert_and_key(context, SSL_CTX_get0_certificate(loaded), SSL_CTX_get0_privatekey(loaded), chain,
+                                  1) == 1;
 }
 
 bool Credentials::apply(ssl_st* ssl) const noexcept {
@@ -79,11 +83,15 @@ bool Credentials::apply(ssl_st* ssl) const noexcept {
 void follow_credentials(ssl_ctx_st* context, const std::shared_ptr<const Credentials>* current) noexcept {
   SSL_CTX_set_cert_cb(
       context,
-      [](SSL* ssl, void* arg) { return (*static_cast<const std::shared_ptr<const Credentials>*>(arg))->apply(ssl) ? 1 : 0; },
+      [](SSL* ssl, void* arg) {
+        return (*static_cast<const std::shared_ptr<const Credentials>*>(arg))->apply(ssl) ? 1 : 0;
+      },
       const_cast<std::shared_ptr<const Credentials>*>(current));
 }
 
-ssl_ctx_st* Credentials::idle_context() const noexcept { return impl_->loaded.get(); }
+ssl_ctx_st* Credentials::idle_context() const noexcept {
+  return impl_->loaded.get();
+}
 
 TicketKeys make_ticket_keys() {
   TicketKeys keys{};
@@ -136,13 +144,16 @@ void tls_shutdown(ssl_st* ssl) noexcept {
   ERR_clear_error();
 }
 
-bool tls_input_pending(ssl_st* ssl) noexcept { return SSL_has_pending(ssl) == 1; }
+bool tls_input_pending(ssl_st* ssl) noexcept {
+  return SSL_has_pending(ssl) == 1;
+}
 
 std::string tls_client_subject(ssl_st* ssl) {
   const std::unique_ptr<X509, Freer<&X509_free>> certificate(SSL_get1_peer_certificate(ssl));
   if (!certificate || SSL_get_verify_result(ssl) != X509_V_OK) return {};
   const std::unique_ptr<BIO, Freer<&BIO_free>> text(BIO_new(BIO_s_mem()));
-  if (!text || X509_NAME_print_ex(text.get(), X509_get_subject_name(certificate.get()), 0, XN_FLAG_RFC2253) < 0) return {};
+  if (!text || X509_NAME_print_ex(text.get(), X509_get_subject_name(certificate.get()), 0, XN_FLAG_RFC2253) < 0)
+    return {};
   char* data = nullptr;
   const long size = BIO_get_mem_data(text.get(), &data);
   return {data, static_cast<size_t>(std::max(size, 0L))};

@@ -15,8 +15,8 @@ struct TlsConfig {
   std::string cert_file;  // empty: no TLS
   std::string key_file;
   std::string ca_file;
-  uint32_t client_cert = 0;  // WSB_CLIENT_CERT_*
-  uint32_t min_version = 12; // 12 or 13
+  uint32_t client_cert = 0;   // WSB_CLIENT_CERT_*
+  uint32_t min_version = 12;  // 12 or 13
   bool enabled() const noexcept { return !cert_file.empty(); }
 };
 

@@ -21,24 +21,21 @@ void CallbackDelivery::opened(Session& session) {
 }
 
 void CallbackDelivery::message(Session& session, bool text, const uint8_t* data, size_t n) {
-  if (callbacks_.on_message != nullptr) call(callbacks_.on_message, message_event(session, text, data, n), callbacks_.user);
+  if (callbacks_.on_message != nullptr)
+    call(callbacks_.on_message, message_event(session, text, data, n), callbacks_.user);
 }
 
 void CallbackDelivery::fragment(Session& session, const core::EventData& piece) {
   if (callbacks_.on_fragment == nullptr) return;
-  const wsb_fragment_event event{sizeof event,
-                                 session.id,
-                                 session.user.load(std::memory_order_relaxed),
-                                 piece.data,
-                                 piece.length,
-                                 piece.offset,
-                                 kind_of(piece.text),
-                                 piece.last ? 1U : 0U};
+  const wsb_fragment_event event{sizeof event,        session.id,          session.user.load(std::memory_order_relaxed),
+                                 piece.data,          piece.length,        piece.offset,
+                                 kind_of(piece.text), piece.last ? 1U : 0U};
   call(callbacks_.on_fragment, event, callbacks_.user);
 }
 
 void CallbackDelivery::pong(Session& session, const uint8_t* data, size_t n, bool heartbeat, uint32_t rtt_us) {
-  if (callbacks_.on_pong != nullptr) call(callbacks_.on_pong, pong_event(session, data, n, heartbeat, rtt_us), callbacks_.user);
+  if (callbacks_.on_pong != nullptr)
+    call(callbacks_.on_pong, pong_event(session, data, n, heartbeat, rtt_us), callbacks_.user);
 }
 
 void CallbackDelivery::drained(Session& session) {
@@ -51,7 +48,8 @@ void CallbackDelivery::closed(Session& session, const core::CloseInfo& info) noe
 
 void CallbackDelivery::refused(uint32_t status, uint32_t refusal, const std::string& peer) {
   if (callbacks_.on_refused == nullptr) return;
-  call(callbacks_.on_refused, wsb_refused_event{sizeof(wsb_refused_event), status, refusal, peer.c_str()}, callbacks_.user);
+  call(callbacks_.on_refused, wsb_refused_event{sizeof(wsb_refused_event), status, refusal, peer.c_str()},
+       callbacks_.user);
 }
 
 void CallbackDelivery::log(uint32_t level, uint64_t conn, const std::string& text) {

@@ -10,7 +10,7 @@ namespace {
 constexpr uint64_t kDayMs = 86'400'000;
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kTiB = uint64_t{1} << 40;
-constexpr uint32_t kDefaultHeartbeatMs = 25'000;        // below the 60 s at which proxies cut
+constexpr uint32_t kDefaultHeartbeatMs = 25'000;         // below the 60 s at which proxies cut
 constexpr uint32_t kLeastDefaultUserTimeoutMs = 30'000;  // the kernel also counts the time a live peer takes nothing
 
 [[noreturn]] void refuse(const std::string& field, const std::string& why, int code = WSB_E_CONFIG) {
@@ -37,7 +37,9 @@ uint32_t choice(const char* field, uint32_t value, uint32_t most) {
   return value;
 }
 
-std::string text(const char* value) { return value != nullptr ? value : ""; }
+std::string text(const char* value) {
+  return value != nullptr ? value : "";
+}
 
 void read_listen(const wsb_config& in, ServerConfig& out) {
   if (in.port > 65535) refuse("port", std::to_string(in.port) + " is not within 0..65535");
@@ -58,8 +60,10 @@ void read_tls(const wsb_config& in, ServerConfig& out) {
   out.tls.ca_file = text(in.tls_ca_file);
   out.tls.client_cert = choice("tls_client_cert", in.tls_client_cert, WSB_CLIENT_CERT_REQUIRED);
   out.tls.min_version = number("tls_min_version", in.tls_min_version, 12, 12, 13);
-  if (out.tls.cert_file.empty() && !out.tls.key_file.empty()) refuse("tls_cert_file", "missing, but tls_key_file is set");
-  if (!out.tls.cert_file.empty() && out.tls.key_file.empty()) refuse("tls_key_file", "missing, but tls_cert_file is set");
+  if (out.tls.cert_file.empty() && !out.tls.key_file.empty())
+    refuse("tls_cert_file", "missing, but tls_key_file is set");
+  if (!out.tls.cert_file.empty() && out.tls.key_file.empty())
+    refuse("tls_key_file", "missing, but tls_cert_file is set");
   if (out.tls.client_cert == WSB_CLIENT_CERT_NONE) return;
   if (!out.tls.enabled()) refuse("tls_client_cert", "needs tls_cert_file and tls_key_file");
   if (out.tls.ca_file.empty()) refuse("tls_ca_file", "needed to check client certificates");
@@ -68,9 +72,12 @@ void read_tls(const wsb_config& in, ServerConfig& out) {
 void read_heartbeat_and_times(const wsb_config& in, ServerConfig& out) {
   core::ConnectionConfig& c = out.connection;
   c.heartbeat = read_heartbeat(in.heartbeat_interval_ms, in.heartbeat_timeout_ms, in.heartbeat_liveness, WSB_E_CONFIG);
-  const uint64_t patience = std::max<uint64_t>(kLeastDefaultUserTimeoutMs, uint64_t{c.heartbeat.interval_ms} + c.heartbeat.timeout_ms);
+  const uint64_t patience =
+      std::max<uint64_t>(kLeastDefaultUserTimeoutMs, uint64_t{c.heartbeat.interval_ms} + c.heartbeat.timeout_ms);
   out.listen.tcp_user_timeout_ms =
-      in.tcp_user_timeout_ms == WSB_OFF ? 0 : number("tcp_user_timeout_ms", in.tcp_user_timeout_ms, std::min(patience, kDayMs), 1000, kDayMs);
+      in.tcp_user_timeout_ms == WSB_OFF
+          ? 0
+          : number("tcp_user_timeout_ms", in.tcp_user_timeout_ms, std::min(patience, kDayMs), 1000, kDayMs);
   c.handshake_timeout_ms = number("handshake_timeout_ms", in.handshake_timeout_ms, 10'000, 50, 600'000);
   c.close_timeout_ms = number("close_timeout_ms", in.close_timeout_ms, 5000, 50, 600'000);
   c.auth_timeout_ms = number("auth_timeout_ms", in.auth_timeout_ms, 0, 50, 600'000);
@@ -82,7 +89,8 @@ void read_limits(const wsb_config& in, ServerConfig& out) {
   core::ConnectionConfig& c = out.connection;
   out.max_header_bytes = number("max_header_bytes", in.max_header_bytes, 8192, 256, kMiB);
   out.max_connections = number("max_connections", in.max_connections, 1'000'000, 1, 16'000'000);
-  out.max_connections_per_address = number("max_connections_per_address", in.max_connections_per_address, 0, 1, 16'000'000);
+  out.max_connections_per_address =
+      number("max_connections_per_address", in.max_connections_per_address, 0, 1, 16'000'000);
   c.max_messages_per_second = number("max_messages_per_second", in.max_messages_per_second, 0, 1, 10'000'000);
   c.limits.max_message_bytes = number("max_message_bytes", in.max_message_bytes, kMiB, 1, kTiB);
   c.limits.max_fragments = number("max_fragments", in.max_fragments, 65536, 1, uint64_t{1} << 31);
@@ -125,7 +133,8 @@ void read_deflate(const wsb_config& in, ServerConfig& out) {
   d.client_no_context_takeover = flag("deflate_client_no_context_takeover", in.deflate_client_no_context_takeover);
   d.level = static_cast<uint8_t>(number("deflate_level", in.deflate_level, 1, 1, 9));
   d.mem_level = static_cast<uint8_t>(number("deflate_mem_level", in.deflate_mem_level, 8, 1, 9));
-  out.connection.deflate_threshold_bytes = number("deflate_threshold_bytes", in.deflate_threshold_bytes, 256, 1, 1 << 30);
+  out.connection.deflate_threshold_bytes =
+      number("deflate_threshold_bytes", in.deflate_threshold_bytes, 256, 1, 1 << 30);
   out.handshake.deflate = d;
 }
 
@@ -133,7 +142,8 @@ void read_deflate(const wsb_config& in, ServerConfig& out) {
 
 core::HeartbeatSettings read_heartbeat(uint32_t interval_ms, uint32_t timeout_ms, uint32_t liveness, int code) {
   core::HeartbeatSettings settings;
-  if (liveness > WSB_LIVENESS_PONG) refuse("heartbeat_liveness", std::to_string(liveness) + " is not within 0..1", code);
+  if (liveness > WSB_LIVENESS_PONG)
+    refuse("heartbeat_liveness", std::to_string(liveness) + " is not within 0..1", code);
   settings.pong_only = liveness == WSB_LIVENESS_PONG;
   if (interval_ms == WSB_OFF) return settings;
   settings.interval_ms = interval_ms != 0 ? interval_ms : kDefaultHeartbeatMs;
@@ -143,7 +153,9 @@ core::HeartbeatSettings read_heartbeat(uint32_t interval_ms, uint32_t timeout_ms
   settings.timeout_ms = timeout_ms != 0 ? timeout_ms : settings.interval_ms / 2;
   if (settings.timeout_ms < 20 || settings.timeout_ms >= settings.interval_ms) {
     refuse("heartbeat_timeout_ms",
-           std::to_string(timeout_ms) + " is not within 20.." + std::to_string(settings.interval_ms - 1) + " (interval - 1)", code);
+           std::to_string(timeout_ms) + " is not within 20.." + std::to_string(settings.interval_ms - 1) +
+               " (interval - 1)",
+           code);
   }
   return settings;
 }

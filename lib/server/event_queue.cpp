@@ -27,7 +27,9 @@ EventNode* EventNode::create(uint32_t type, uint64_t conn, size_t extra_bytes) {
   return node;
 }
 
-void EventNode::destroy(EventNode* node) noexcept { std::free(node); }
+void EventNode::destroy(EventNode* node) noexcept {
+  std::free(node);
+}
 
 EventList::~EventList() {
   while (EventNode* node = pop()) EventNode::destroy(node);
@@ -59,7 +61,10 @@ EventNode* EventList::pop() noexcept {
 }
 
 EventQueue::EventQueue(const ServerConfig& config)
-    : config_(config), event_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), stopped_event_(nullptr), held_(config.workers) {
+    : config_(config),
+      event_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      stopped_event_(nullptr),
+      held_(config.workers) {
   if (event_fd_ < 0) throw ApiError(WSB_E_SYSTEM, net::with_errno("eventfd", errno));
   try {
     stopped_event_ = EventNode::create(WSB_EVENT_STOPPED, 0, 0);

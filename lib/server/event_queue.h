@@ -79,8 +79,8 @@ class EventQueue final : public Delivery {
 
   const ServerConfig& config_;
   int event_fd_;
-  EventNode* stopped_event_;          // made beforehand: the end can always be told
-  std::vector<EventList> held_;       // per worker, until its turn ends
+  EventNode* stopped_event_;     // made beforehand: the end can always be told
+  std::vector<EventList> held_;  // per worker, until its turn ends
   std::mutex mutex_;
   EventList waiting_;
 };

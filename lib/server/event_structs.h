@@ -6,8 +6,12 @@
 
 namespace wsb::server {
 
-inline uint32_t kind_of(bool text) noexcept { return text ? WSB_TEXT : WSB_BINARY; }
-inline void* user_of(const Session& session) noexcept { return session.user.load(std::memory_order_relaxed); }
+inline uint32_t kind_of(bool text) noexcept {
+  return text ? WSB_TEXT : WSB_BINARY;
+}
+inline void* user_of(const Session& session) noexcept {
+  return session.user.load(std::memory_order_relaxed);
+}
 
 inline wsb_open_event open_event(const Session& session) noexcept {
   return {sizeof(wsb_open_event),
@@ -23,7 +27,8 @@ inline wsb_message_event message_event(const Session& session, bool text, const 
   return {sizeof(wsb_message_event), session.id, user_of(session), data, n, kind_of(text), 0};
 }
 
-inline wsb_pong_event pong_event(const Session& session, const uint8_t* data, size_t n, bool heartbeat, uint32_t rtt_us) noexcept {
+inline wsb_pong_event pong_event(const Session& session, const uint8_t* data, size_t n, bool heartbeat,
+                                 uint32_t rtt_us) noexcept {
   return {sizeof(wsb_pong_event), session.id, user_of(session), data, n, heartbeat ? 1U : 0U, rtt_us};
 }
 
@@ -32,9 +37,17 @@ inline wsb_drain_event drain_event(const Session& session) noexcept {
 }
 
 inline wsb_close_event close_event(const Session& session, const core::CloseInfo& info) noexcept {
-  return {sizeof(wsb_close_event), session.id,     user_of(session),      info.code,
-          info.code_sent,          info.reason.c_str(), info.reason.size(), info.clean ? 1U : 0U,
-          info.initiator,          info.cause,     0};
+  return {sizeof(wsb_close_event),
+          session.id,
+          user_of(session),
+          info.code,
+          info.code_sent,
+          info.reason.c_str(),
+          info.reason.size(),
+          info.clean ? 1U : 0U,
+          info.initiator,
+          info.cause,
+          0};
 }
 
 }  // namespace wsb::server

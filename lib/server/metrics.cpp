@@ -106,7 +106,8 @@ std::string prometheus_text(const MetricsSum& sum) {
   head(out, "wsbeat_closes_total", "counter", "Ends of connections by cause and received close code.");
   for (const auto& [key, count] : sum.closes) {
     char labels[96];
-    (void)std::snprintf(labels, sizeof labels, "{cause=\"%s\",code=\"%" PRIu32 "\"}", wsb_cause_name(key.first), key.second);
+    (void)std::snprintf(labels, sizeof labels, "{cause=\"%s\",code=\"%" PRIu32 "\"}", wsb_cause_name(key.first),
+                        key.second);
     append(out, "wsbeat_closes_total", labels, count);
   }
   single(out, "wsbeat_closes_clean_total", "counter", "Ends with a Close frame in both directions.", t.closed_clean);

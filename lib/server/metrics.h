@@ -13,12 +13,13 @@
 
 namespace wsb::server {
 
-inline constexpr std::array<uint32_t, 12> kRttBucketsUs = {100,    250,    500,     1000,    2500,    5000,
+inline constexpr std::array<uint32_t, 12> kRttBucketsUs = {100,    250,    500,     1000,    2500,      5000,
                                                            10'000, 50'000, 250'000, 500'000, 1'000'000, 5'000'000};
 
 struct WorkerMetrics {
-  core::Counter64 connections, opened, closed, closed_clean, http_requests, accepted, messages_in, messages_out, bytes_in, bytes_out,
-      pings_sent, pongs_received, queue_bytes, queue_refused, messages_dropped, writes, loop_turns, rtt_sum_us;
+  core::Counter64 connections, opened, closed, closed_clean, http_requests, accepted, messages_in, messages_out,
+      bytes_in, bytes_out, pings_sent, pongs_received, queue_bytes, queue_refused, messages_dropped, writes, loop_turns,
+      rtt_sum_us;
   std::array<core::Counter64, 16> closed_by_cause;
   std::array<core::Counter64, 16> refused_by_cause;
   std::array<core::Counter64, kRttBucketsUs.size() + 1> rtt_buckets;

@@ -69,7 +69,9 @@ Server::Server(ServerConfig config, const wsb_callbacks& callbacks) : context_(s
   for (uint32_t i = 0; i < context_.config.workers; ++i) workers_.push_back(std::make_unique<Worker>(context_, i));
 }
 
-Server::~Server() { abort_and_wait(); }
+Server::~Server() {
+  abort_and_wait();
+}
 
 bool Server::is_on_worker_thread() const noexcept {
   Worker* worker = Worker::current();
@@ -92,14 +94,16 @@ void Server::set_up(bool caller_is_worker) {
   try {
     loop_config_.tls = context_.config.tls;
     if (loop_config_.tls.enabled()) {
-      loop_config_.credentials = std::make_shared<net::Credentials>(loop_config_.tls.cert_file, loop_config_.tls.key_file);
+      loop_config_.credentials =
+          std::make_shared<net::Credentials>(loop_config_.tls.cert_file, loop_config_.tls.key_file);
       loop_config_.ticket_keys = net::make_ticket_keys();
       net::check_tls(loop_config_.tls, loop_config_.ticket_keys);
     }
     listeners_ = std::make_unique<net::Listeners>(context_.config.listen, workers_.size());
     {
       const BlockedSignals blocked(all_signals());
-      for (size_t i = caller_is_worker ? 1 : 0; i < workers_.size(); ++i) threads_.emplace_back([this, i] { worker_main(i); });
+      for (size_t i = caller_is_worker ? 1 : 0; i < workers_.size(); ++i)
+        threads_.emplace_back([this, i] { worker_main(i); });
     }
     if (caller_is_worker) (void)open_worker(0);
   } catch (...) {
@@ -183,7 +187,6 @@ void Server::start() {
   context_.log(WSB_LOG_INFO, 0, "started");
 }
 
-
 void Server::run() {
   const NoSigpipe no_sigpipe;
   set_up(true);
@@ -216,10 +219,13 @@ void Server::begin_stop(const StopOrder& order) {
   for (const auto& worker : workers_) worker->stop(order);
 }
 
-void Server::request_stop(const StopOrder& order) { begin_stop(order); }
+void Server::request_stop(const StopOrder& order) {
+  begin_stop(order);
+}
 
 Worker::StopCounts Server::stop(const StopOrder& order, bool hurries) {
-  if (is_on_worker_thread()) throw ApiError(WSB_E_IN_CALLBACK, "wsb_server_stop would wait for itself: use wsb_server_request_stop");
+  if (is_on_worker_thread())
+    throw ApiError(WSB_E_IN_CALLBACK, "wsb_server_stop would wait for itself: use wsb_server_request_stop");
   bool under_way = false;
   {
     std::unique_lock<std::mutex> lock(mutex_);

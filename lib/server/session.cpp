@@ -7,7 +7,8 @@
 
 namespace wsb::server {
 
-Session::Session(Worker& its_worker, core::Transport& its_transport, core::PeerAddress peer, bool over_tls, core::TimeUs now)
+Session::Session(Worker& its_worker, core::Transport& its_transport, core::PeerAddress peer, bool over_tls,
+                 core::TimeUs now)
     : worker(its_worker),
       transport(&its_transport),
       conn(its_worker.context().config.connection, its_worker.pool(), now),
@@ -20,7 +21,8 @@ Session::Session(Worker& its_worker, core::Transport& its_transport, core::PeerA
 
 Session::~Session() = default;
 
-void Session::set_texts(std::string_view path, std::string_view query, std::string_view subprotocol, std::string_view peer) {
+void Session::set_texts(std::string_view path, std::string_view query, std::string_view subprotocol,
+                        std::string_view peer) {
   const std::string_view parts[] = {path, query, subprotocol, peer};
   size_t total = 0;
   for (const std::string_view part : parts) total += part.size() + 1;
@@ -51,7 +53,8 @@ void Session::on_fragment(core::Connection& /*connection*/, const core::EventDat
   worker.context().delivery->fragment(*this, piece);
 }
 
-void Session::on_pong(core::Connection& /*connection*/, const uint8_t* data, size_t n, bool heartbeat, uint32_t rtt_us) {
+void Session::on_pong(core::Connection& /*connection*/, const uint8_t* data, size_t n, bool heartbeat,
+                      uint32_t rtt_us) {
   if (heartbeat) {
     worker.metrics().pongs_received.add(1);
     worker.metrics().note_rtt(rtt_us);
@@ -59,12 +62,20 @@ void Session::on_pong(core::Connection& /*connection*/, const uint8_t* data, siz
   worker.context().delivery->pong(*this, data, n, heartbeat, rtt_us);
 }
 
-void Session::on_drain(core::Connection& /*connection*/) { worker.context().delivery->drained(*this); }
+void Session::on_drain(core::Connection& /*connection*/) {
+  worker.context().delivery->drained(*this);
+}
 
-void Session::on_closed(core::Connection& /*connection*/, const core::CloseInfo& info) { worker.closed(*this, info); }
+void Session::on_closed(core::Connection& /*connection*/, const core::CloseInfo& info) {
+  worker.closed(*this, info);
+}
 
-void Session::on_dropped(core::Connection& /*connection*/, size_t messages) { worker.metrics().messages_dropped.add(messages); }
+void Session::on_dropped(core::Connection& /*connection*/, size_t messages) {
+  worker.metrics().messages_dropped.add(messages);
+}
 
-bool Session::input_waiting(core::Connection& /*connection*/) { return transport != nullptr && transport->input_waiting(); }
+bool Session::input_waiting(core::Connection& /*connection*/) {
+  return transport != nullptr && transport->input_waiting();
+}
 
 }  // namespace wsb::server

@@ -72,22 +72,22 @@ struct Session final : core::ConnectionEvents {
   uint64_t id = 0;  // once open
   std::atomic<void*> user{nullptr};
   std::unique_ptr<Head> head;
-  std::unique_ptr<char[]> texts;                     // the four of them, each NUL-terminated
-  std::array<uint32_t, 5> text_at{};                 // where each begins, and the end
-  std::unique_ptr<core::CloseInfo> late_close;       // reported inside a callback; told when that has returned
-  std::atomic<uint64_t> inflight_bytes{0};           // sent by other threads, not yet in the outbox
-  std::atomic<uint64_t> inflight_control_bytes{0};   // pings of other threads, likewise
-  uint64_t mailbox_seen = 0;                         // under the gate: the mailbox in which first_inflight counts
-  size_t first_inflight = 0;                         // no message of this connection lies before it
-  uint64_t drain_asked_in = 0;                       // under the gate: the mailbox in which on_drain was asked for
+  std::unique_ptr<char[]> texts;                    // the four of them, each NUL-terminated
+  std::array<uint32_t, 5> text_at{};                // where each begins, and the end
+  std::unique_ptr<core::CloseInfo> late_close;      // reported inside a callback; told when that has returned
+  std::atomic<uint64_t> inflight_bytes{0};          // sent by other threads, not yet in the outbox
+  std::atomic<uint64_t> inflight_control_bytes{0};  // pings of other threads, likewise
+  uint64_t mailbox_seen = 0;                        // under the gate: the mailbox in which first_inflight counts
+  size_t first_inflight = 0;                        // no message of this connection lies before it
+  uint64_t drain_asked_in = 0;                      // under the gate: the mailbox in which on_drain was asked for
   QueueAccount queue;
-  size_t counted_queue_bytes = 0;                    // in the worker's sum
-  uint32_t index = 0;                                // in the worker's list
+  size_t counted_queue_bytes = 0;  // in the worker's sum
+  uint32_t index = 0;              // in the worker's list
   uint32_t dirty_index = 0;
   uint16_t peer_port;
   bool tls;
   bool dirty = false;
-  bool write_blocked = false;   // the socket is full: on_writable follows
+  bool write_blocked = false;  // the socket is full: on_writable follows
   bool queue_limit_lifted = false;
   bool counted_in_limits = false;
   std::atomic<bool> remote_closing{false};  // another thread has ordered a close or abort

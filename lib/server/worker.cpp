@@ -7,7 +7,7 @@ namespace wsb::server {
 
 namespace {
 
-constexpr size_t kMaxRoundsPerTurn = 4;   // then other descriptors get their turn
+constexpr size_t kMaxRoundsPerTurn = 4;  // then other descriptors get their turn
 constexpr size_t kMaxWritesPerFlush = 16;
 constexpr size_t kWriteAtOnceBytes = 8 * 1024;  // a longer answer leaves while it lies in the processor's cache
 constexpr size_t kMaxSpans = 64;
@@ -23,7 +23,9 @@ void make_room(std::vector<Session*>& list, size_t size) {
 
 }  // namespace
 
-Worker* Worker::current() noexcept { return current_worker; }
+Worker* Worker::current() noexcept {
+  return current_worker;
+}
 
 core::BufferRef Worker::share_delivered(core::Opcode opcode, const void* data, size_t n) noexcept {
   if (current_worker == nullptr || current_worker->delivering_ == nullptr) return {};
@@ -100,7 +102,8 @@ void Worker::give_up(Session& session, const char* why) noexcept {
 
 // A tick that comes late by more than a quarter of any timeout in use counts as a stall.
 void Worker::heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept {
-  if (heartbeat.interval_ms != 0) stall_threshold_us_ = std::min(stall_threshold_us_, core::from_ms(heartbeat.timeout_ms) / 4);
+  if (heartbeat.interval_ms != 0)
+    stall_threshold_us_ = std::min(stall_threshold_us_, core::from_ms(heartbeat.timeout_ms) / 4);
 }
 
 // Beats lie evenly spread over the interval, but those closer together than 1/256 of it fall together: one wake sends them all, and most
@@ -150,7 +153,9 @@ void Worker::on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) {
   if (session.conn.queued_bytes() >= kWriteAtOnceBytes && !session.write_blocked) (void)flush(session);
 }
 
-core::Place Worker::place_for_bytes(core::Transport& transport) { return static_cast<Session*>(transport.owner)->conn.place_for_bytes(); }
+core::Place Worker::place_for_bytes(core::Transport& transport) {
+  return static_cast<Session*>(transport.owner)->conn.place_for_bytes();
+}
 
 void Worker::on_writable(core::Transport& transport) {
   auto& session = *static_cast<Session*>(transport.owner);
@@ -166,7 +171,9 @@ void Worker::on_ended(core::Transport& transport) {
   destroy(session);
 }
 
-void Worker::on_log(uint32_t level, const std::string& text) { context_.log(level, 0, text); }
+void Worker::on_log(uint32_t level, const std::string& text) {
+  context_.log(level, 0, text);
+}
 
 void Worker::on_alarm(core::TimeUs now, core::TimeUs late_us) {
   metrics_.note_lag(now, late_us);
@@ -250,7 +257,8 @@ void Worker::settle(Session& session) {
   }
   const bool reading = session.conn.reading(loop_->now());
   session.transport->set_reading(reading);
-  if (reading && session.conn.has_pending_input()) mark_dirty(session);  // what was kept back behind pongs that have left now
+  if (reading && session.conn.has_pending_input())
+    mark_dirty(session);  // what was kept back behind pongs that have left now
   schedule(session);
   count_queue(session);
 }
@@ -266,7 +274,8 @@ void Worker::let_last_bytes_pass(Session& session) {
 }
 
 void Worker::count_queue(Session& session) noexcept {
-  const size_t queued = session.conn.reported() ? 0 : session.conn.queued_bytes();  // what is left of an end is nobody's queue
+  const size_t queued =
+      session.conn.reported() ? 0 : session.conn.queued_bytes();  // what is left of an end is nobody's queue
   metrics_.queue_bytes.add(queued - session.counted_queue_bytes);
   session.counted_queue_bytes = queued;
 }
@@ -368,7 +377,8 @@ void Worker::destroy(Session& session) noexcept {
   wheel_.cancel(session.timer);
   if (session.dirty) {
     for (std::vector<Session*>* list : {&dirty_, &settling_}) {
-      if (session.dirty_index < list->size() && (*list)[session.dirty_index] == &session) (*list)[session.dirty_index] = nullptr;
+      if (session.dirty_index < list->size() && (*list)[session.dirty_index] == &session)
+        (*list)[session.dirty_index] = nullptr;
     }
   }
   count_queue(session);

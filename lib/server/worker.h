@@ -26,7 +26,19 @@ namespace wsb::server {
 
 // A call of another thread, carried out by the worker.
 struct Command {
-  enum class Kind : uint8_t { kSend, kOweDrain, kSlowConsumer, kPing, kClose, kAbort, kPause, kResume, kHeartbeat, kAuthenticate, kEventsReleased };
+  enum class Kind : uint8_t {
+    kSend,
+    kOweDrain,
+    kSlowConsumer,
+    kPing,
+    kClose,
+    kAbort,
+    kPause,
+    kResume,
+    kHeartbeat,
+    kAuthenticate,
+    kEventsReleased
+  };
   Kind kind = Kind::kSend;
   uint64_t conn = 0;
   uint32_t code = 0;                  // kClose
@@ -150,12 +162,14 @@ class Worker final : public core::TransportEvents {
   void head_timed_out(Session& session);
   void serve(Session& session, const core::Request& request, uint8_t* rest, size_t rest_bytes);
   void serve_http(Session& session, const core::Request& request, const std::string& peer);
-  void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest, size_t rest_bytes);
+  void serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest,
+                       size_t rest_bytes);
   void refuse(Session& session, const core::Refusal& refusal, const std::string& peer, bool head_only);
   void tell_refused(uint32_t status, uint32_t refusal, const std::string& peer);
   uint32_t enter_limits(const std::string& peer);
   bool admit(Session& session, const core::Request& request, core::Handshake& verdict, const std::string& peer);
-  void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate, bool authenticated);
+  void open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate,
+                    bool authenticated);
 
   bool is_own_thread() const noexcept { return current() == this; }
   Session* find(uint64_t id) const noexcept { return static_cast<Session*>(registry_.find(id)); }

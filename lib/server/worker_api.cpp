@@ -29,11 +29,17 @@ uint32_t public_state(const Session& session) noexcept {
   return WSB_STATE_CLOSED;
 }
 
-bool is_open(const Session& session) noexcept { return public_state(session) == WSB_STATE_OPEN; }
+bool is_open(const Session& session) noexcept {
+  return public_state(session) == WSB_STATE_OPEN;
+}
 
-constexpr size_t ping_frame_bytes(size_t payload) noexcept { return payload + core::header_size(payload); }
+constexpr size_t ping_frame_bytes(size_t payload) noexcept {
+  return payload + core::header_size(payload);
+}
 
-uint64_t since(uint64_t now, uint64_t then) noexcept { return now > then ? now - then : 0; }
+uint64_t since(uint64_t now, uint64_t then) noexcept {
+  return now > then ? now - then : 0;
+}
 
 }  // namespace
 
@@ -81,7 +87,8 @@ int Worker::result_of(Result result) noexcept {
 
 int Worker::send(uint64_t id, core::Opcode opcode, const void* data, size_t n) {
   if (n > context_.config.connection.max_queue_bytes) {
-    return with_session(id, int{WSB_E_CLOSED}, [](Session& session) -> int { return is_open(session) ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
+    return with_session(id, int{WSB_E_CLOSED},
+                        [](Session& session) -> int { return is_open(session) ? WSB_E_TOO_BIG : WSB_E_CLOSED; });
   }
   if (!is_own_thread()) {
     core::BufferRef message(core::Buffer::create_message(opcode, data, n));
@@ -157,7 +164,8 @@ void Worker::drop_oldest_inflight(Session& session, size_t needed) {
     session.first_inflight = 0;
   }
   uint64_t inflight = session.inflight_bytes.load(std::memory_order_acquire);
-  for (size_t& i = session.first_inflight; i < mailbox_.size() && inflight + needed > context_.config.connection.max_queue_bytes; ++i) {
+  for (size_t& i = session.first_inflight;
+       i < mailbox_.size() && inflight + needed > context_.config.connection.max_queue_bytes; ++i) {
     Command& command = mailbox_[i];
     if (command.conn != session.id || command.kind != Command::Kind::kSend || !command.buffer) continue;
     inflight -= command.buffer->size;
@@ -174,7 +182,8 @@ int Worker::ping(uint64_t id, const void* data, size_t n) {
       return result_of(session.conn.ping(data, n, loop_->now()));
     }
     if (!is_open(session)) return WSB_E_CLOSED;
-    const uint64_t waiting = session.inflight_control_bytes.load(std::memory_order_acquire) + session.conn.figures().control_bytes.get();
+    const uint64_t waiting =
+        session.inflight_control_bytes.load(std::memory_order_acquire) + session.conn.figures().control_bytes.get();
     if (waiting > core::Connection::kMaxControlQueueBytes) return WSB_E_FULL;
     Command command;
     command.kind = Command::Kind::kPing;
@@ -260,7 +269,8 @@ void Worker::events_released(uint64_t id, uint32_t events, uint64_t bytes) {
 
 int64_t Worker::buffered_amount(uint64_t id) {
   return with_session(id, int64_t{WSB_E_CLOSED}, [](Session& session) {
-    return static_cast<int64_t>(session.conn.figures().queued_bytes.get() + session.inflight_bytes.load(std::memory_order_relaxed));
+    return static_cast<int64_t>(session.conn.figures().queued_bytes.get() +
+                                session.inflight_bytes.load(std::memory_order_relaxed));
   });
 }
 
@@ -277,9 +287,8 @@ void* Worker::user(uint64_t id) {
 }
 
 int64_t Worker::text(uint64_t id, uint32_t which, char* buffer, size_t capacity) {
-  return with_session(id, int64_t{WSB_E_CLOSED}, [&](Session& session) {
-    return copy_text(session.text(which), buffer, capacity);
-  });
+  return with_session(id, int64_t{WSB_E_CLOSED},
+                      [&](Session& session) { return copy_text(session.text(which), buffer, capacity); });
 }
 
 int Worker::info(uint64_t id, wsb_conn_info& out) {

@@ -48,7 +48,8 @@ void Worker::take_head(Session& session, uint8_t* bytes, size_t n) {
   }
   size_t head_bytes = 0;
   const char* text = "";
-  const core::RequestResult result = core::parse_request(seen, context_.config.max_header_bytes, request_, head_bytes, text);
+  const core::RequestResult result =
+      core::parse_request(seen, context_.config.max_header_bytes, request_, head_bytes, text);
   switch (result) {
     case core::RequestResult::kOk: {
       const size_t rest = seen.size() - head_bytes;
@@ -101,7 +102,8 @@ void Worker::serve_http(Session& session, const core::Request& request, const st
   }
   if (answer.content_type.empty()) answer.content_type = kPlainText;
   session.conn.answer_and_end(
-      core::build_response(answer.status, answer.content_type, answer.body, answer.headers, request.method == "HEAD"), loop_->now());
+      core::build_response(answer.status, answer.content_type, answer.body, answer.headers, request.method == "HEAD"),
+      loop_->now());
 }
 
 void Worker::refuse(Session& session, const core::Refusal& refusal, const std::string& peer, bool head_only) {
@@ -112,7 +114,8 @@ void Worker::refuse(Session& session, const core::Refusal& refusal, const std::s
 
 void Worker::tell_refused(uint32_t status, uint32_t refusal, const std::string& peer) {
   metrics_.refused_by_cause[refusal].add(1);
-  context_.log(WSB_LOG_INFO, 0, std::string("handshake refused: ").append(wsb_refusal_name(refusal)).append(", from "), peer);
+  context_.log(WSB_LOG_INFO, 0, std::string("handshake refused: ").append(wsb_refusal_name(refusal)).append(", from "),
+               peer);
   context_.delivery->refused(status, refusal, peer);
 }
 
@@ -129,7 +132,8 @@ uint32_t Worker::enter_limits(const std::string& peer) {
   return WSB_REFUSAL_CONNECTIONS;
 }
 
-void Worker::serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest, size_t rest_bytes) {
+void Worker::serve_websocket(Session& session, const core::Request& request, const std::string& peer, uint8_t* rest,
+                             size_t rest_bytes) {
   core::Handshake verdict;
   core::Refusal refusal;
   if (!core::judge_handshake(request, context_.config.handshake, verdict, refusal)) {
@@ -163,19 +167,21 @@ bool Worker::admit(Session& session, const core::Request& request, core::Handsha
   if (answer.answered) {
     const uint32_t refusal = answer.status == 401 ? WSB_REFUSAL_UNAUTHORIZED : WSB_REFUSAL_APPLICATION;
     if (answer.content_type.empty()) answer.content_type = kPlainText;
-    session.conn.answer_and_end(core::build_response(answer.status, answer.content_type, answer.body, answer.headers, false),
-                                loop_->now());
+    session.conn.answer_and_end(
+        core::build_response(answer.status, answer.content_type, answer.body, answer.headers, false), loop_->now());
     tell_refused(answer.status, refusal, peer);
     return false;
   }
   session.set_texts(request.path, request.query, verdict.subprotocol, peer);
   session.user.store(answer.conn_user, std::memory_order_relaxed);
-  open_session(session, core::build_switching_protocols(verdict, answer.headers), verdict.deflate, answer.authenticated);
+  open_session(session, core::build_switching_protocols(verdict, answer.headers), verdict.deflate,
+               answer.authenticated);
   return true;
 }
 
 // Until the delivery has told the opening, a lack of memory undoes it and nobody learns of the connection.
-void Worker::open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate, bool authenticated) {
+void Worker::open_session(Session& session, const std::string& answer, const core::DeflateParams& deflate,
+                          bool authenticated) {
   metrics_.opened.add(1);
   metrics_.connections.add(1);
   try {

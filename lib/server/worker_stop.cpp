@@ -57,9 +57,8 @@ void Worker::close_due(core::TimeUs now) {
     Session* session = find(to_close_[closed_so_far_++]);
     if (session == nullptr) continue;
     mark_dirty(*session);
-    guarded(*session, [&] {
-      (void)session->conn.close(stopping_->code, stopping_->reason, WSB_CAUSE_SERVER_STOP, now);
-    });
+    guarded(*session,
+            [&] { (void)session->conn.close(stopping_->code, stopping_->reason, WSB_CAUSE_SERVER_STOP, now); });
   }
 }
 

@@ -235,7 +235,8 @@ static uint32_t number_of(Frame frame) {
 
 static bool fits_the_queue(void *argument) {
   Rig *rig = argument;
-  return wsb_buffered_amount(rig->server, *(wsb_conn *)rig->context) <= 65536 + 4096; /* one message may be half on the wire */
+  return wsb_buffered_amount(rig->server, *(wsb_conn *)rig->context) <=
+         65536 + 4096; /* one message may be half on the wire */
 }
 
 static void oldest_are_dropped(void **state) {

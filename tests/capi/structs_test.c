@@ -73,13 +73,13 @@ static void shorter_config(void **state) {
   (void)state;
   wsb_config config;
   wsb_config_init(&config);
-#define CUT_AT(field)                                                                                             \
-  do {                                                                                                            \
-    config.field = UINT32_MAX - 1;                                                                                \
-    assert_int_equal(try_create(cut(&config, offsetof(wsb_config, field) / STEP * STEP), NULL), WSB_OK);                        \
-    expect_error(try_create(cut(&config, offsetof(wsb_config, field) / STEP * STEP + STEP), NULL), WSB_E_CONFIG,  \
-                 #field);                                                                                         \
-    config.field = 0;                                                                                             \
+#define CUT_AT(field)                                                                                            \
+  do {                                                                                                           \
+    config.field = UINT32_MAX - 1;                                                                               \
+    assert_int_equal(try_create(cut(&config, offsetof(wsb_config, field) / STEP * STEP), NULL), WSB_OK);         \
+    expect_error(try_create(cut(&config, offsetof(wsb_config, field) / STEP * STEP + STEP), NULL), WSB_E_CONFIG, \
+                 #field);                                                                                        \
+    config.field = 0;                                                                                            \
   } while (0)
   CUT_AT(port);
   CUT_AT(backlog);

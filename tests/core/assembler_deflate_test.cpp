@@ -174,8 +174,10 @@ TEST(AssemblerDeflate, LimitHoldsForInflatedBytes) {
 TEST(AssemblerDeflate, LimitHoldsForCompressedBytesAtTheHeader) {
   const std::string mask(4, 'm');
   const uint64_t most = 1000 + 1000 / 4 + 1024;  // incompressible bytes grow, so there is some room beyond the limit
-  EXPECT_EQ(record(client_header(kFin | kBinary, most + 1, mask), limited(1000), false, &kAgreed).error, StreamError::kTooBig);
-  EXPECT_EQ(record(client_header(kFin | kBinary, most, mask), limited(1000), false, &kAgreed).error, StreamError::kNone);
+  EXPECT_EQ(record(client_header(kFin | kBinary, most + 1, mask), limited(1000), false, &kAgreed).error,
+            StreamError::kTooBig);
+  EXPECT_EQ(record(client_header(kFin | kBinary, most, mask), limited(1000), false, &kAgreed).error,
+            StreamError::kNone);
   EXPECT_EQ(record(client_header(kFin | 2, 1001, mask), limited(1000), false, &kAgreed).error, StreamError::kTooBig)
       << "not compressed, so the limit itself counts";
 }
