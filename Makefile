@@ -3,6 +3,8 @@ ARGS ?=
 TIME ?= 600
 SUITES ?=
 JOBS ?= 2
+QUICK ?=
+WORKLOADS ?=
 export JOBS
 
 .DEFAULT_GOAL := help
@@ -26,14 +28,12 @@ fuzz: ## fuzz every target for TIME seconds (600)
 	@scripts/setup.sh build test
 	@scripts/fuzz.sh $(TIME)
 
-bench: ## build and run the benchmarks
-	@scripts/setup.sh build test bench
-	@scripts/build.sh dev
-	/usr/bin/python3 bench/compare.py
-	/usr/bin/python3 bench/idle.py
-	/usr/bin/python3 bench/crossing.py
-	bench/syscalls.sh
-	build/dev/bench/core_bench
+bench: ## measure beside other servers and write docs/performance.md; QUICK=1 only looks, WORKLOADS="echo-16k" chooses
+	@scripts/setup.sh build bench
+	@scripts/build.sh bench
+	/usr/bin/python3 bench/run.py $(if $(QUICK),--quick --results build/bench/quick.json) $(WORKLOADS)
+	/usr/bin/python3 bench/report.py $(if $(QUICK),--print --results build/bench/quick.json)
+	$(if $(WORKLOADS),,/usr/bin/python3 bench/crossing.py --build build/bench)
 
 format: ## format all C and C++ files in place
 	@scripts/sources.sh | xargs clang-format -i

@@ -24,8 +24,8 @@ sys.path.insert(0, str(servers.ROOT / "tests" / "support"))
 import certificates  # noqa: E402
 
 RESULTS = servers.ROOT / "build" / "bench" / "results.json"
-FULL = {"rounds": 3, "seconds": 0.8, "warmup": 0.25, "idle": 27, "mixed": 120, "mixed_peers": 12}
-QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 4}
+FULL = {"rounds": 3, "seconds": 0.6, "warmup": 0.2, "idle": 27, "mixed": 120, "mixed_peers": 8}
+QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 5}
 IDLE_SETTLE_S = 1.5
 LOAD_TIMEOUT_S = 300
 
@@ -69,7 +69,7 @@ class Bench:
         """Runs measure() and keeps what it says, also why it failed: one peer that fails must not stop the rest."""
         entry = {"workload": workload.key, "server": name, "round": run_round}
         try:
-            entry |= measure()
+            entry = measure() | entry
         except (RuntimeError, OSError, subprocess.SubprocessError, ValueError) as error:
             entry["error"] = str(error)[:300]
             self.say(f"  {name}: FAILED: {entry['error']}")
@@ -91,6 +91,23 @@ class Bench:
             self.say(f"  round {run_round + 1}, {workload.units} per server CPU second: " + ", ".join(line))
         for name in names:
             self.record(workload, name, "calls", lambda name=name: self.count_calls(workload, name))
+        if workload.profiled and self.perf_works():
+            for name in (name for name in names if name in ("wsbeat", "lws")):
+                self.record(workload, name, "profile", lambda name=name: self.profile(workload, name))
+
+    def profile(self, workload, name):
+        """In which objects the server's time goes, in percent."""
+        data = str(self.folder / "profile")
+        with self.start(name, workload) as server:
+            recorder = subprocess.Popen(["perf", "record", "-q", "-F", "2500", "-e", "cpu-clock", "-p", str(server.pid), "-o", data],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                self.load(server, workload.load, seconds=1.0, warmup=0.2)
+            finally:
+                recorder.send_signal(2)
+                recorder.wait(30)
+        listed = subprocess.run(["perf", "report", "-i", data, "--stdio", "--sort", "dso", "-g", "none"], capture_output=True, text=True, check=True).stdout
+        return {"profile": {dso: float(share) for share, dso in re.findall(r"^\s*([\d.]+)%\s+(\S+)", listed, re.M)}}
 
     def count_calls(self, workload, name):
         """System calls for one message: perf's counter, or strace's table where the kernel does not let us count."""
@@ -138,9 +155,10 @@ class Bench:
         try:
             for name in names:
                 self.record(workload, name, "open", lambda name=name: self.hold(workload, name, held))
-            self.say(f"  watching {len(held)} servers for {self.settings['idle']} s")
+            seconds = min(self.settings["idle"], workload.watch_s or self.settings["idle"])
+            self.say(f"  watching {len(held)} servers for {seconds} s")
             before = [(time.monotonic(), server.cpu_seconds()) for _, server, *_ in held]
-            time.sleep(self.settings["idle"])
+            time.sleep(seconds)
             for (name, server, client, memory), (since, cpu) in zip(held, before):
                 self.record(workload, name, 0, lambda: self.judge_idle(server, client, memory, since, cpu))
         finally:

@@ -105,7 +105,12 @@ wsb_message *wsb_message_create(uint32_t kind, const void *data, size_t length) 
     (void)told(WSB_E_TOO_BIG);
     return nullptr;
   }
-  auto *message = wsb::core::Buffer::create_message(static_cast<wsb::core::Opcode>(kind), data, length);
+  const auto opcode = static_cast<wsb::core::Opcode>(kind);
+  if (const wsb::core::BufferRef delivered = Worker::share_delivered(opcode, data, length)) {
+    delivered->retain();
+    return reinterpret_cast<wsb_message *>(delivered.get());
+  }
+  auto *message = wsb::core::Buffer::create_message(opcode, data, length);
   if (message == nullptr) (void)told(WSB_E_NOMEM);
   return reinterpret_cast<wsb_message *>(message);
 }

@@ -14,8 +14,10 @@ namespace {
 
 constexpr size_t kReserveAtOnceBytes = 1 << 20;  // an announced length is believed up to here
 constexpr size_t kInflatedPieceBytes = 64 * 1024;
-constexpr size_t kKeptBufferBytes = 4096;  // a larger message buffer is freed after each message
-constexpr uint8_t kNothing[1] = {};        // what empty events point to
+constexpr uint64_t kLargeRestBytes = 32 * 1024;  // of a frame: less is not worth a read of its own
+constexpr size_t kMostPlacedBytes = 512 * 1024;  // then other connections get their turn
+constexpr size_t kKeptBufferBytes = 4096;        // a larger message buffer is freed after each message
+constexpr uint8_t kNothing[1] = {};              // what empty events point to
 
 // What the first `fragments` frames of a message of `limit` bytes may take on the wire. Deflate makes incompressible bytes longer:
 // zlib at its worst setting by less than a sixth and some bytes (deflateBound), and the flush at the end of a fragment by the end of
@@ -36,7 +38,14 @@ struct Assembler::Input {
   }
 };
 
+// Its memory comes from what the thread has kept: messages that come in several reads need one each.
 struct Assembler::Partial {
+  static void* operator new(size_t n, const std::nothrow_t& /*tag*/) noexcept {
+    Buffer* const buffer = Buffer::create(n);
+    return buffer != nullptr ? buffer->bytes() : nullptr;
+  }
+  static void operator delete(void* memory) noexcept { (static_cast<Buffer*>(memory) - 1)->release(); }
+
   ByteBuffer message;   // whole-message mode: what came so far; streaming: the inflated piece
   size_t unmasked = 0;  // streaming and compressed: bytes at the head of the next input that are unmasked already
   uint8_t header_have = 0;
@@ -79,6 +88,22 @@ void Assembler::let_go_of_last_event() noexcept {
   if (partial_ == nullptr || (message_open_ && !discard_)) return;
   partial_->message.clear();
   if (partial_->message.capacity() > kKeptBufferBytes) partial_->message.release();
+}
+
+Place Assembler::place() noexcept {
+  const bool plain_rest = in_frame_ && !is_control(frame_.opcode) && !streaming_ && !compressed_ && !discard_;
+  if (!plain_rest || frame_left_ < kLargeRestBytes || error_ != StreamError::kNone) return {};
+  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(frame_left_, kMostPlacedBytes));
+  if (!need_partial() || !make_message_room(wanted)) return {};
+  return {partial_->message.data() + partial_->message.size(), wanted};
+}
+
+BufferRef Assembler::share_message(Opcode opcode, const void* data, size_t n) noexcept {
+  if (!own_event_ || streaming_ || partial_ == nullptr) return {};
+  ByteBuffer& message = partial_->message;
+  // A small buffer would be used again.
+  const bool shareable = message.capacity() > kKeptBufferBytes && message.data() == data && message.size() == n;
+  return shareable ? message.share(opcode) : BufferRef();
 }
 
 bool Assembler::is_idle() const noexcept {

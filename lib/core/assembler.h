@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/buffer.h"
 #include "core/deflate.h"
 #include "core/frame.h"
+#include "core/transport.h"
 #include "core/utf8.h"
 
 namespace wsb::core {
@@ -79,6 +81,10 @@ class Assembler {
   bool in_message() const noexcept { return in_message_; }
   // Bytes held for unfinished frames and messages, the inflater's own memory not counted.
   size_t held_bytes() const noexcept;
+  // Where the rest of a large frame had best be put: bytes that next() finds there are not copied. Empty if that does not matter.
+  Place place() noexcept;
+  // The message of the last event for sending on, without a copy. Null unless these are its bytes and they lie in the assembler.
+  BufferRef share_message(Opcode opcode, const void* data, size_t n) noexcept;
   // From now on data messages are parsed but not kept, held to limits, checked as text, or reported (after our own
   // Close); control frames still are, and framing is still judged. The last event's data stays valid until the next
   // call.

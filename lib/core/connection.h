@@ -104,6 +104,10 @@ class Connection {
   // -- in
   // Takes bytes of frames (unmasked in place). What reading() forbids to take now is kept and taken by the next call, also with n = 0.
   void receive(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents& events);
+  // Where the next bytes for receive() had best be put; empty: anywhere.
+  Place place_for_bytes() noexcept {
+    return state_ == State::kOpen && assembler_ && pending_input_.empty() ? assembler_->place() : Place{};
+  }
   // The transport has ended, by whatever means.
   void transport_ended(ConnectionEvents& events);
   void pause() noexcept { set_paused(true); }
@@ -124,6 +128,10 @@ class Connection {
   // A sender was refused: on_drain is owed, at once if there is room again.
   void owe_drain(ConnectionEvents& events);
   Result ping(const void* data, size_t n, TimeUs now);
+  // During on_message: the delivered message for sending on, if these are its bytes; else null.
+  BufferRef share_message(Opcode opcode, const void* data, size_t n) noexcept {
+    return assembler_ ? assembler_->share_message(opcode, data, n) : BufferRef();
+  }
   const Outbox& outbox() const noexcept { return outbox_; }
   // What waits to be written, without the rest of the 101 answer and of a beat, which are none of the application's.
   size_t queued_bytes() const noexcept { return outbox_.bytes() - answer_left_ - beat_left(); }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <new>
 
+#include "core/buffer.h"
+
 namespace wsb::core {
 
 namespace {
@@ -16,6 +18,23 @@ constexpr size_t kMostPerCall = size_t{1} << 30;        // zlib counts in unsign
 constexpr size_t kLeastInflateRoom = 512;
 constexpr size_t kLeastDeflateRoom = 64;    // zlib repeats its flush marker when it gets 6 or less
 constexpr int kAlignedBlockBoundary = 128;  // z_stream::data_type: right behind a block, no bits of the last byte left
+
+// Without context takeover a codec lives for one message, so its memory comes from what the thread has kept.
+voidpf take_memory(voidpf /*opaque*/, uInt items, uInt size) {
+  Buffer* const buffer = Buffer::create(size_t{items} * size);
+  return buffer != nullptr ? buffer->bytes() : nullptr;
+}
+
+void give_memory_back(voidpf /*opaque*/, voidpf memory) {
+  (static_cast<Buffer*>(memory) - 1)->release();
+}
+
+z_stream empty_stream() noexcept {
+  z_stream stream = {};
+  stream.zalloc = take_memory;
+  stream.zfree = give_memory_back;
+  return stream;
+}
 
 uInt clamp(size_t n) noexcept {
   return static_cast<uInt>(std::min(n, kMostPerCall));
@@ -42,7 +61,7 @@ struct Inflater::Impl {
     return code;
   }
 
-  z_stream stream = {};
+  z_stream stream = empty_stream();
   bool started = false;
   bool any_input = false;           // of this message
   bool behind_final_block = false;  // zlib stands still there until it is told that another stream begins
@@ -161,7 +180,7 @@ struct Deflater::Impl {
     return true;
   }
 
-  z_stream stream = {};
+  z_stream stream = empty_stream();
   bool started = false;
 };
 

@@ -24,19 +24,26 @@ bool Outbox::add_piece(Piece piece) {
   return true;
 }
 
-// Room for `n` bytes behind the last piece if that is a chunk of ours, else in a new chunk.
+// The last piece is a chunk of ours with room for `n` bytes more.
+bool Outbox::has_room_in_chunk(size_t n) const noexcept {
+  if (keep_apart_ || head_ >= pieces_.size()) return false;
+  const Piece& last = pieces_.back();
+  const Buffer& chunk = *last.buffer.get();
+  return chunk.pool != nullptr && !last.raw && last.end == chunk.size && chunk.capacity - chunk.size >= n;
+}
+
+uint8_t* Outbox::append_to_chunk(size_t n) noexcept {
+  Piece& last = pieces_.back();
+  Buffer& chunk = *last.buffer.get();
+  uint8_t* const at = chunk.bytes() + chunk.size;
+  chunk.size += n;
+  last.end += n;
+  data_bytes_ += n;
+  return at;
+}
+
 uint8_t* Outbox::reserve_in_chunk(size_t n) {
-  if (!keep_apart_ && head_ < pieces_.size()) {
-    Piece& last = pieces_.back();
-    Buffer* chunk = last.buffer.get();
-    if (chunk->pool != nullptr && !last.raw && last.end == chunk->size && chunk->capacity - chunk->size >= n) {
-      uint8_t* at = chunk->bytes() + chunk->size;
-      chunk->size += n;
-      last.end += n;
-      data_bytes_ += n;
-      return at;
-    }
-  }
+  if (has_room_in_chunk(n)) return append_to_chunk(n);
   Buffer* chunk = keep_apart_ ? Buffer::create(n) : pool_.take();
   if (chunk == nullptr) return nullptr;
   uint8_t* at = chunk->bytes();
@@ -70,14 +77,14 @@ bool Outbox::push_frame(Opcode opcode, bool rsv1, const void* data, size_t n) {
 }
 
 bool Outbox::push_message(BufferRef message) {
-  if (!keep_apart_ && message->size <= kMaxCoalesced / 8) {  // copying beats one more span for small ones
-    uint8_t* at = reserve_in_chunk(message->size);
-    if (at == nullptr) return false;
-    std::memcpy(at, message->bytes(), message->size);
+  // Where a chunk is at hand, copying a small one beats one more span. But no chunk is taken for it: a broadcast would take one for every receiver.
+  if (message->size <= kMaxCoalesced / 8 && has_room_in_chunk(message->size)) {
+    std::memcpy(append_to_chunk(message->size), message->frame(), message->size);
     return true;
   }
   Piece piece;
-  piece.end = message->size;
+  piece.begin = message->head_room;
+  piece.end = message->head_room + message->size;
   piece.buffer = std::move(message);
   return add_piece(std::move(piece));
 }

@@ -59,7 +59,9 @@ class Outbox {
   };
   bool add_piece(Piece piece);
   bool add_raw(const void* data, size_t n, bool close);
-  uint8_t* reserve_in_chunk(size_t n);
+  bool has_room_in_chunk(size_t n) const noexcept;
+  uint8_t* append_to_chunk(size_t n) noexcept;
+  uint8_t* reserve_in_chunk(size_t n);  // null without memory
   void consume_data(size_t n);
   void release_front();
   void release_control();

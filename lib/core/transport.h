@@ -21,6 +21,12 @@ enum class Unread : uint8_t {
   kPart,   // a part of something has come since ping_left(): it proves life, but nothing can be delivered yet
 };
 
+// Memory to be filled.
+struct Place {
+  uint8_t* data = nullptr;
+  size_t size = 0;
+};
+
 enum class Ending : uint8_t {
   kGraceful,  // what the kernel holds is still delivered
   kReset,     // the peer sees a reset
@@ -69,6 +75,8 @@ class TransportEvents {
   // A socket was accepted. False refuses it: it is closed at once.
   virtual bool on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
   virtual void on_bytes(Transport& transport, uint8_t* bytes, size_t n) = 0;
+  // Where the next bytes had best be put, before on_bytes tells of them there; empty: anywhere.
+  virtual Place place_for_bytes(Transport& transport) = 0;
   virtual void on_writable(Transport& transport) = 0;
   // The last word on a transport; it is freed when this returns. `error` is an errno or 0 for an orderly end.
   virtual void on_ended(Transport& transport) = 0;

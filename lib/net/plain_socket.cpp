@@ -49,10 +49,12 @@ void PlainSocket::ready(uint32_t events) {
 }
 
 void PlainSocket::readable() {
-  const int64_t n = read_some(loop_.read_buffer.data(), loop_.read_buffer.size());
+  core::Place place = loop_.events.place_for_bytes(*this);
+  if (place.size == 0) place = {loop_.read_buffer.data(), loop_.read_buffer.size()};
+  const int64_t n = read_some(place.data, place.size);
   if (n > 0) {
     heard_ = true;
-    deliver(loop_.read_buffer.data(), static_cast<size_t>(n));
+    deliver(place.data, static_cast<size_t>(n));
   } else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
     finish();
   }

@@ -60,7 +60,9 @@ uint32_t Session::public_state() const noexcept {
 
 void Session::on_message(core::Connection& /*connection*/, bool is_text, const uint8_t* data, size_t n) {
   worker.metrics().messages_in.add(1);
+  worker.set_delivering(this);
   worker.context().delivery->message(*this, is_text, data, n);
+  worker.set_delivering(nullptr);
 }
 
 void Session::on_fragment(core::Connection& /*connection*/, const core::EventData& piece) {

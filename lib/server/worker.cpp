@@ -11,6 +11,7 @@ constexpr size_t kMaxRoundsPerTurn = 4;  // then other descriptors get their tur
 constexpr size_t kMaxWritesPerFlush = 16;
 constexpr size_t kWriteAtOnceBytes = 8 * 1024;  // a longer answer leaves while it lies in the processor's cache
 constexpr size_t kMaxSpans = 64;
+constexpr size_t kFewSessions = 256;
 
 // No destructor, so that the library can be unloaded.
 thread_local Worker* current_worker = nullptr;
@@ -24,6 +25,11 @@ void make_room(std::vector<Session*>& list, size_t size) {
 
 Worker* Worker::current() noexcept {
   return current_worker;
+}
+
+core::BufferRef Worker::share_delivered(core::Opcode opcode, const void* data, size_t n) noexcept {
+  if (current_worker == nullptr || current_worker->delivering_ == nullptr) return {};
+  return current_worker->delivering_->conn.share_message(opcode, data, n);
 }
 
 Worker::Worker(Context& context, uint32_t index)
@@ -52,9 +58,11 @@ void Worker::open(net::Listeners& listeners, const net::LoopConfig& config) {
 void Worker::run() {
   Worker* const outer = current_worker;  // a server may run inside another's callback
   current_worker = this;
+  core::BufferCache* const outer_cache = core::BufferCache::make_current(&cache_);
   loop_->run();
   context_.delivery->hand_over_held(index_);
   close();
+  core::BufferCache::make_current(outer_cache);
   current_worker = outer;
 }
 
@@ -155,6 +163,10 @@ void Worker::on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) {
     }
   });
   if (session.conn.queued_bytes() >= kWriteAtOnceBytes && !session.write_blocked) (void)flush(session);
+}
+
+core::Place Worker::place_for_bytes(core::Transport& transport) {
+  return static_cast<Session*>(transport.owner)->conn.place_for_bytes();
 }
 
 void Worker::on_writable(core::Transport& transport) {
@@ -395,6 +407,15 @@ void Worker::destroy(Session& session) noexcept {
   sessions_[session.index]->index = session.index;
   sessions_.pop_back();
   delete &session;
+  give_back_memory();
+}
+
+// Kept buffers lie between the memory of connections that came with them and would hold it back when those have gone.
+void Worker::give_back_memory() noexcept {
+  most_sessions_ = std::max(most_sessions_, sessions_.size());
+  if (most_sessions_ < kFewSessions || sessions_.size() > most_sessions_ / 4) return;
+  most_sessions_ = sessions_.size();
+  cache_.clear();
 }
 
 }  // namespace wsb::server

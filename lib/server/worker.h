@@ -113,6 +113,10 @@ class Worker final : public core::TransportEvents {
   core::TimeUs now() noexcept { return loop_->now(); }
   void mark_dirty(Session& session);
   void closed(Session& session, const core::CloseInfo& info);
+  // The message that is being delivered on this thread, for sending on without a copy, if these are its bytes; else null.
+  static core::BufferRef share_delivered(core::Opcode opcode, const void* data, size_t n) noexcept;
+  // Whose message is being delivered; null: nobody's.
+  void set_delivering(Session* session) noexcept { delivering_ = session; }
   bool in_callback() const noexcept { return callback_depth_ != 0; }
   // Ends reported meanwhile are told afterwards, so that no callback runs inside another.
   class CallbackScope {
@@ -143,6 +147,7 @@ class Worker final : public core::TransportEvents {
   void on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept override;
   void on_bad_proxy_header(core::Transport& transport, const char* why) override;
   void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
+  core::Place place_for_bytes(core::Transport& transport) override;
   void on_writable(core::Transport& transport) override;
   void on_ended(core::Transport& transport) override;
   void on_turn() override;
@@ -174,6 +179,7 @@ class Worker final : public core::TransportEvents {
   void tell_closed(Session& session, const core::CloseInfo& info) noexcept;
   void leave_limits(Session& session) noexcept;
   void destroy(Session& session) noexcept;
+  void give_back_memory() noexcept;
 
   void take_head(Session& session, uint8_t* bytes, size_t n);
   void head_timed_out(Session& session);
@@ -223,8 +229,11 @@ class Worker final : public core::TransportEvents {
   core::Registry registry_;
   core::Wheel wheel_;
   core::BufferPool pool_;
+  core::BufferCache cache_;
+  Session* delivering_ = nullptr;
   WorkerMetrics metrics_;
   std::vector<Session*> sessions_;
+  size_t most_sessions_ = 0;  // since buffers were last given back
   std::vector<Session*> dirty_;
   std::vector<Session*> settling_;
   core::Request request_;   // keeps its memory between requests

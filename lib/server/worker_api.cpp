@@ -78,6 +78,9 @@ int Worker::send(uint64_t id, core::Opcode opcode, const void* data, size_t n) {
   Session* session = find(id);
   if (session == nullptr) return WSB_E_CLOSED;
   mark_dirty(*session);
+  if (const core::BufferRef delivered = share_delivered(opcode, data, n)) {
+    return sent(session->conn.send_message(delivered.get(), *session, loop_->now()));
+  }
   return sent(session->conn.send(opcode, data, n, *session, loop_->now()));
 }
 

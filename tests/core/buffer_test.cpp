@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <utility>
@@ -118,6 +119,67 @@ TEST(BufferPool, KeepsNoMoreThanItsLimit) {
     chunks.emplace_back(pool.take());
     ASSERT_NE(std::find(first.begin(), first.end(), chunks.back().get()), first.end());
   }
+}
+
+TEST(BufferCacheTest, WhatAThreadFreesItGetsAgain) {
+  BufferCache cache;
+  BufferCache* const outer = BufferCache::make_current(&cache);
+  for (const size_t capacity :
+       {size_t{0}, size_t{1}, size_t{80}, size_t{81}, size_t{1000}, size_t{16384}, size_t{4} << 20}) {
+    Buffer* const first = Buffer::create(capacity);
+    ASSERT_NE(first, nullptr);
+    EXPECT_EQ(first->capacity, capacity);
+    std::memset(first->bytes(), 'x', capacity);
+    first->release();
+    EXPECT_GE(cache.kept_bytes(), capacity);
+    Buffer* const again = Buffer::create(capacity);
+    EXPECT_EQ(again, first) << capacity;
+    EXPECT_EQ(again->references.load(), 1u);
+    EXPECT_EQ(again->size + again->header_bytes + again->head_room, 0u);
+    again->release();
+  }
+  BufferCache::make_current(outer);
+}
+
+TEST(BufferCacheTest, KeepsNoMoreThanItMay) {
+  BufferCache cache;
+  BufferCache* const outer = BufferCache::make_current(&cache);
+  Buffer* const huge = Buffer::create((size_t{4} << 20) + 1);
+  huge->release();
+  EXPECT_EQ(cache.kept_bytes(), 0u) << "too large to be kept";
+  std::vector<BufferRef> buffers;
+  for (int i = 0; i < 20; ++i) buffers.emplace_back(Buffer::create(1 << 20));
+  buffers.clear();
+  EXPECT_LE(cache.kept_bytes(), BufferCache::kMaxKeptBytes);
+  EXPECT_GT(cache.kept_bytes(), BufferCache::kMaxKeptBytes / 2);
+  BufferCache::make_current(outer);
+  BufferRef after(Buffer::create(1 << 20));  // and without one nothing is looked up
+  EXPECT_TRUE(after);
+}
+
+TEST(BufferCacheTest, EveryCapacityFitsItsMemory) {
+  for (size_t capacity = 0; capacity < 70000; capacity += 7) {
+    BufferCache cache;
+    BufferCache* const outer = BufferCache::make_current(&cache);
+    Buffer::create(capacity)->release();
+    EXPECT_GE(cache.kept_bytes(), capacity + sizeof(Buffer));
+    EXPECT_LE(cache.kept_bytes(), capacity + capacity / 4 + 120 + sizeof(Buffer)) << capacity;
+    BufferCache::make_current(outer);
+  }
+}
+
+TEST(BufferTest, GrowsWithItsContent) {
+  Buffer* buffer = Buffer::create(10);
+  std::memcpy(buffer->bytes(), "0123456789", 10);
+  for (const size_t capacity : {size_t{11}, size_t{300}, size_t{5} << 20, size_t{9} << 20}) {
+    buffer = Buffer::grow(buffer, capacity);
+    ASSERT_NE(buffer, nullptr);
+    EXPECT_EQ(buffer->capacity, capacity);
+    EXPECT_EQ(std::memcmp(buffer->bytes(), "0123456789", 10), 0);
+    buffer->bytes()[capacity - 1] = 'e';
+  }
+  EXPECT_EQ(Buffer::grow(buffer, SIZE_MAX), nullptr);
+  buffer->release();
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// How fast the pure core is on its hot paths: headers, masks, UTF-8, and a read buffer full of small frames.
+// How fast the pure core takes bytes in: headers, masks, UTF-8, and a read buffer full of small frames.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -20,17 +20,6 @@ constexpr size_t kReadBytes = 256 * 1024;
 void count_bytes(benchmark::State &state, size_t bytes) {
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * static_cast<int64_t>(bytes));
 }
-
-void build_header_of(benchmark::State &state) {
-  const auto length = static_cast<uint64_t>(state.range(0));
-  uint8_t out[kMaxServerHeader];
-  for (auto iteration : state) {
-    (void)iteration;
-    benchmark::DoNotOptimize(build_header(out, Opcode::kBinary, true, false, length));
-    benchmark::ClobberMemory();
-  }
-}
-BENCHMARK(build_header_of)->Arg(64)->Arg(16 << 10)->Arg(1 << 20);
 
 void unmask_in_place(benchmark::State &state) {
   std::vector<uint8_t> bytes(static_cast<size_t>(state.range(0)), 'x');
