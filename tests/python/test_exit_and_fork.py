@@ -134,8 +134,7 @@ def flood(conn):
             pass
 sys.stdin.readline()"""))
     running.client.send_text("go")
-    assert running.client.recv_text() == "go"
-    assert running.client.recv_message() == bytes(100)
+    assert {running.client.recv_message() for _ in range(100)} <= {"go", bytes(100)}
     running.process.stdin.write("\n")
     running.process.stdin.flush()
     running.client.recv_all()

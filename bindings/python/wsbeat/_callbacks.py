@@ -154,7 +154,8 @@ class Server:
         self._engine.stop(0, "", 0, 0)  # the workers have ended: joins them
 
     def _finish(self) -> None:
-        """After an interruption: everyone gets a Close, and on_close is called for each."""
+        """After an interruption: everyone gets a Close, and on_close is called for each; messages that still wait are dropped."""
+        self._engine.set_handlers({"message": None, "pong": None, "drain": None})
         self._engine.stop(0, "", 0, 0)
         self._engine.serve()
 
