@@ -19,6 +19,8 @@ after(async () => {
   pages?.stop();
   await browser?.close();
 });
+// Node 20 may spin for ever in freeing its handles after all is done (FreeEnvironment, CleanupHandles); process.exit leaves that out.
+process.on('exit', (code) => process.exit(code));
 
 async function start(t, ...flags) {
   const server = await Server.start(...ANY_ORIGIN, ...flags);
