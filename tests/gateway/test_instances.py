@@ -1,7 +1,10 @@
 """Several instances behind nginx and HAProxy: who comes back finds the one it had, the others take over when it dies, and a restart loses nothing."""
 
+import json
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import gateways
 import pytest
@@ -12,6 +15,7 @@ from wsraw import ConnectionEnded, HandshakeRefused
 
 SOURCES = [f"127.0.0.{number}" for number in range(20, 70)]
 PATIENCE_S = 10.0
+SENDER = Path(__file__).with_name("sender.mjs")
 SPREAD_MS = 900
 PROBE = "/probe"
 STOP = ("--stop-spread-ms", SPREAD_MS, "--stop-deadline-ms", "5000")
@@ -161,6 +165,28 @@ def test_a_rolling_restart_loses_no_message(start_fleet, start_gateway, kind):
         assert sender.failures == []
         assert sorted(sender.acknowledged) == list(range(sender.numbered)) and sender.numbered > 50
         assert set(sender.closes) == {1001} and len(sender.places) == len(sender.closes) + 1
+
+
+def test_the_javascript_client_loses_no_message_in_a_rolling_restart(start_fleet, start_gateway):
+    """The same with WsBeat, which reconnects by itself."""
+    fleet = start_fleet(*STOP)
+    gateway = start_gateway("nginx", fleet)
+    cookies = sum(cookies_for_all(gateway, 4).values(), [])
+    command = ["node", str(SENDER), f"ws://127.0.0.1:{gateway.port}/", *cookies]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "connected\n"
+            for index in range(3):
+                assert len(restart(fleet, index)) >= 2
+                eventually(gateway, lambda now, index=index: now == index)
+            clients = json.loads(process.communicate("finish\n", timeout=30.0)[0])
+        finally:
+            process.kill()
+    assert len(clients) == len(cookies)
+    for client in clients:
+        assert sorted(client["acknowledged"]) == list(range(client["numbered"])) and client["numbered"] > 50
+        stops = [close for close in client["closes"] if close == [1001, True]]
+        assert stops and client["opens"] == len(stops) + 1
 
 
 def test_reconnecting_during_a_stop_goes_elsewhere(start_fleet, start_gateway):

@@ -14,9 +14,9 @@ test('the types compile where they should, and nowhere else', () => {
   assert.equal(done.status, 0, done.stdout);
 });
 
-test('the package has the module, its types, and nothing else', () => {
+test('the package has the modules, their types, and nothing else', () => {
   const [packed] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: folder, encoding: 'utf8' }));
-  assert.deepEqual(packed.files.map((file) => file.path).sort(), ['LICENSE', 'README.md', 'package.json', 'wsbeat.d.ts', 'wsbeat.js']);
+  assert.deepEqual(packed.files.map((file) => file.path).sort(), ['LICENSE', 'README.md', 'package.json', 'topics.d.ts', 'topics.js', 'wsbeat.d.ts', 'wsbeat.js']);
   assert.equal(packed.name, 'wsbeat');
 });
 
