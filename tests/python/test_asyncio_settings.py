@@ -170,6 +170,9 @@ def test_process_request_must_be_plain():
     ({"ssl": ssl.create_default_context()}, TypeError, "SSLContext"),
     ({"ssl": wsbeat.TLS("c", "k", min_version="1.1")}, wsbeat.ConfigError, "min_version"),
     ({"ssl": wsbeat.TLS("c", "k", client_cert="perhaps")}, wsbeat.ConfigError, "client_cert"),
+    ({"proxy_protocol": "maybe"}, wsbeat.ConfigError, "proxy_protocol"),
+    ({"proxy_protocol": "trusted"}, wsbeat.ConfigError, "proxy_protocol"),  # without trusted_proxies
+    ({"app_beat": 0.001}, wsbeat.ConfigError, "app_beat_ms"),
     ({"no_such": 1}, TypeError, "no_such"),
     ({"host": "a\0b"}, wsbeat.ConfigError, "NUL"),
     ({"host": 7}, TypeError, "host"),
@@ -199,6 +202,34 @@ def test_settings_that_are_taken():
             message_timeout=10, tcp_user_timeout=5, workers=2, backlog=16, max_header_bytes=4096, max_connections=10,
             max_connections_per_address=10, max_messages_per_second=1000, max_fragments=100, max_queue_bytes=2**20,
             trusted_proxies=["10.0.0.0/8"], max_size=None, max_queue=None, slow_consumer="close", compression=wsbeat.Deflate(level=9))
+
+
+def test_proxy_protocol():
+    async def use(server):
+        def through_a_proxy():
+            with wsraw.Stream(wsraw.open_socket(server.port)) as stream:
+                stream.send_raw(b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 80\r\n" + wsraw.request_bytes())
+                return stream.recv_response().status
+
+        assert await in_thread(through_a_proxy) == 101
+        with pytest.raises((OSError, wsraw.ConnectionEnded)):
+            (await connect(server)).close()
+
+    peers = []
+
+    async def handler(ws):
+        peers.append(ws.remote_address)
+
+    serving(use, handler, trusted_proxies=["127.0.0.1"], proxy_protocol="trusted", handshake_timeout=0.3)
+    assert peers == [("203.0.113.7", 4711)]
+
+
+def test_app_beat():
+    async def use(server):
+        with await connect(server, path="/?wsbeat-beat=1") as client:
+            assert [await in_thread(client.recv_text) for _ in range(2)] == ["\x1650", "\x1650"]
+
+    serving(use, app_beat=0.05)
 
 
 @pytest.mark.parametrize("off", [None, 0])

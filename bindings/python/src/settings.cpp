@@ -10,7 +10,7 @@ namespace binding {
 
 namespace {
 
-// Every field of wsb_config but `size`, `delivery` and what is reserved.
+// Every field of wsb_config but `size`, `delivery`, what is reserved, and topics.
 // clang-format off
 #define BINDING_FIELDS(XX) \
   XX(host) XX(port) XX(listen_fd) XX(unix_path) XX(backlog) XX(workers) XX(log_level) XX(tls_cert_file) \
@@ -22,7 +22,7 @@ namespace {
   XX(max_event_queue_bytes) XX(subprotocols) XX(require_subprotocol) XX(origins) XX(trusted_proxies) \
   XX(deflate) XX(deflate_server_max_window_bits) XX(deflate_client_max_window_bits) \
   XX(deflate_server_no_context_takeover) XX(deflate_client_no_context_takeover) XX(deflate_level) \
-  XX(deflate_mem_level) XX(deflate_threshold_bytes)
+  XX(deflate_mem_level) XX(deflate_threshold_bytes) XX(proxy_protocol) XX(app_beat_ms)
 // clang-format on
 
 template <typename Number>

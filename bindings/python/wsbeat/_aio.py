@@ -356,7 +356,7 @@ class serve:
     logger: by default the logger "wsbeat".
     Others, as in docs/configuration.md without the unit: handshake_timeout, close_timeout, auth_timeout, idle_timeout, message_timeout,
     tcp_user_timeout, workers, backlog, max_header_bytes, max_connections, max_connections_per_address, max_messages_per_second,
-    max_fragments, max_queue_bytes, trusted_proxies.
+    max_fragments, max_queue_bytes, trusted_proxies, app_beat, and proxy_protocol: "off", "trusted" or "required".
     """
 
     def __init__(

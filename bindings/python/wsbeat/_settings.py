@@ -151,7 +151,9 @@ def add_compression(out: dict[str, Any], compression: CompressionLike) -> None:
 
 
 # Seconds under the names of the library's fields without their unit; None is off, or the default where there is no off.
-DURATIONS = ("handshake_timeout", "close_timeout", "auth_timeout", "idle_timeout", "message_timeout")
+DURATIONS = ("handshake_timeout", "close_timeout", "auth_timeout", "idle_timeout", "message_timeout", "app_beat")
+# Words for the library's numbers, in their order.
+CHOICES = {"proxy_protocol": ("off", "trusted", "required")}
 # Passed on as they are.
 NUMBERS = ("backlog", "workers", "max_header_bytes", "max_connections", "max_connections_per_address", "max_messages_per_second",
            "max_fragments", "max_queue_bytes")
@@ -185,6 +187,8 @@ def library_settings(*, host: Optional[str], port: Optional[int], unix: Any, soc
             continue
         if name in DURATIONS:
             out[f"{name}_ms"] = milliseconds(name, value)
+        elif name in CHOICES:
+            out[name] = choice(name, value, CHOICES[name])
         elif name in NUMBERS:
             out[name] = positive(name, value)
         else:
