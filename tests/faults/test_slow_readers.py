@@ -47,7 +47,8 @@ def test_ten_seconds_without_reading(start_server, tls_flags):
     show_life(clients, 9.5)
     for server, kib, cpu in zip(servers, before_kib, cpu_before):
         assert server.cpu_seconds() - cpu < 0.95, "waiting for slow readers must not spin"
-        assert server.resident_kib() - kib < READERS * QUEUE_KIB + 4096
+        # The address sanitizer keeps what was freed, beside what it adds itself.
+        assert server.resident_kib() - kib < READERS * QUEUE_KIB + 4096 or server.maps("libasan")
         check_open(server, *[conn for at, _, conn in readers if at is server])
     for server, client, conn in readers:
         for _ in range(MESSAGES):

@@ -187,6 +187,11 @@ class Server:
         """Resident memory in KiB."""
         return self._status("VmRSS")
 
+    def maps(self, library):
+        """Whether a library of that name is loaded."""
+        with open(f"/proc/{self.pid}/maps", encoding="ascii", errors="replace") as file:
+            return library in file.read()
+
     def threads(self):
         return self._status("Threads")
 
