@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Python module beside websockets and aiohttp: echo of small messages, memory of idle connections, and a blocked event loop.
 
-One client (bench/load.c) drives all in interleaved rounds, the server on one core and the client on another. What counts is messages per
+One client (bench/load) drives all in interleaved rounds, the server on one core and the client on another. What counts is messages per
 second of the server's CPU time. PYTHON is the interpreter with the module, by default that of scripts/python-env.sh."""
 
 import argparse
@@ -12,29 +12,37 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-import common  # noqa: E402
-from crowd import Crowd, raise_descriptor_limit  # noqa: E402
-from servers import KINDS  # noqa: E402
+import measure
+from crowd import Crowd, raise_descriptor_limit
+from servers import KINDS
 
-PYTHON = os.environ.get("PYTHON") or str(common.ROOT / "build/python/venv/bin/python")
+HERE = Path(__file__).resolve().parent
+PYTHON = os.environ.get("PYTHON") or str(measure.ROOT / "build/python/venv/bin/python")
 # At least so many times the faster of the two others, by face and messages in flight.
 LEAST = {("wsbeat asyncio", 1): 2.2, ("wsbeat asyncio", 16): 5, ("wsbeat callbacks", 1): 3, ("wsbeat callbacks", 16): 10}
 BLOCKED_S, HEALTHY, MUTED, FOUND_WITHIN_S = 5.0, 100, 20, 1.6
 
 
-class Server(common.QuietServer):
-    """One kind of server in a process of its own."""
+class Server:
+    """One kind of server in a process of its own, which a context ends."""
 
     def __init__(self, kind, core):
         self._process = subprocess.Popen([PYTHON, HERE / "servers.py", kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                         preexec_fn=common.on_core(core))
+                                         preexec_fn=measure.on_core(core))
         self.pid = self._process.pid
         line = self._process.stdout.readline()
         if not line.strip().isdigit():
             sys.exit(f"{kind} did not start")
         self.port = int(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
 
 
 def per_cpu_second(result):
@@ -42,14 +50,13 @@ def per_cpu_second(result):
 
 
 def echo(args):
-    server_core, client_core = common.cores()
+    server_core, client_core = measure.cores()
     results = {}
     for _ in range(args.rounds):
         for depth in (1, 16):
             for kind in KINDS:
                 with Server(kind, server_core) as server:
-                    run = common.load(args.build, server.port, client_core, server_pid=server.pid, connections=64, size=64, depth=depth,
-                                      seconds=args.seconds)
+                    run = measure.echo_load(args.build, server, client_core, connections=64, size=64, depth=depth, seconds=args.seconds)
                 results.setdefault((kind, depth), []).append(per_cpu_second(run))
     print(f"echo, 64 connections, 64 bytes, medians of {args.rounds} rounds of {args.seconds:g} s")
     rows = []
@@ -60,25 +67,25 @@ def echo(args):
             least = LEAST.get((kind, depth))
             rows.append([kind, depth, f"{medians[kind]:,.0f}", *ratios, f">= {least:g}x" if least else "",
                          " ".join(f"{value / 1000:,.0f}k" for value in results[kind, depth])])
-    common.table(["server", "in flight", "messages per server CPU s", "websockets", "aiohttp", "wanted", "rounds"], rows)
+    measure.table(["server", "in flight", "messages per server CPU s", "websockets", "aiohttp", "wanted", "rounds"], rows)
 
 
 def idle(args):
-    server_core, _ = common.cores()
+    server_core, _ = measure.cores()
     rows = []
     for kind in KINDS:
         with Server(kind, server_core) as server:
             with Crowd(server.port, name="first") as first:
                 first.open(50)
             time.sleep(1)
-            before = server.resident_bytes()
+            before = measure.resident_bytes(server.pid)
             with Crowd(server.port) as crowd:
                 crowd.open(args.idle)
                 crowd.run(2)
-                each = (server.resident_bytes() - before) / args.idle
+                each = (measure.resident_bytes(server.pid) - before) / args.idle
         rows.append([kind, f"{each:,.0f}", "<= 6,144" if kind.startswith("wsbeat") else ""])
     print(f"\nmemory of {args.idle} idle connections")
-    common.table(["server", "bytes each", "wanted"], rows)
+    measure.table(["server", "bytes each", "wanted"], rows)
 
 
 def blocked():
@@ -88,14 +95,14 @@ def blocked():
         sys.exit(done.stderr)
     lost, found, latest, delivered = done.stdout.split()
     print(f"\nevent loop blocked for {BLOCKED_S:g} s, heartbeat 1 s, {HEALTHY} healthy clients and {MUTED} muted ones")
-    common.table(["", "", "wanted"], [["healthy clients dropped", lost, "0"], ["muted clients found", found, str(MUTED)],
+    measure.table(["", "", "wanted"], [["healthy clients dropped", lost, "0"], ["muted clients found", found, str(MUTED)],
                                       ["the last one after", f"{float(latest):.2f} s", f"<= {FOUND_WITHIN_S} s"],
                                       ["told to Python when the loop woke", delivered, str(MUTED)]])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    common.add_build_argument(parser)
+    parser.add_argument("--build", type=measure.build_folder, default=str(measure.ROOT / "build" / "dev"), help="build folder with the programs (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement (default: %(default)s)")
     parser.add_argument("--idle", type=int, default=5000, help="idle connections (default: %(default)s)")
