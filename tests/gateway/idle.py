@@ -27,11 +27,12 @@ class Watched:
         self.pings = 0
         self.ended = None  # (seconds since it opened, how)
 
-    def watch(self, until):
+    def watch(self, until, looked_at):
+        """Until that time, and on until somebody wants to look."""
         try:
-            while time.monotonic() < until:
+            while time.monotonic() < until or not looked_at.is_set():
                 with contextlib.suppress(TimeoutError):
-                    frame = self.client.recv_frame(until - time.monotonic())
+                    frame = self.client.recv_frame(0.2)
                     assert frame.opcode == PING, frame
                     self.pings += 1
                     self.client.send_pong(frame.payload)
@@ -65,11 +66,13 @@ class HalfMinute:
             haproxy = enter(gateways.haproxy(folder / f"haproxy-{beating}", {**replacements, **tunnel}, ports))
             self.connections["haproxy", beating] = Watched(server, haproxy.port)
         until = time.monotonic() + IDLE_S
-        self._threads = [threading.Thread(target=watched.watch, args=(until,), daemon=True) for watched in self.connections.values()]
+        self._looked_at = threading.Event()
+        self._threads = [threading.Thread(target=watched.watch, args=(until, self._looked_at), daemon=True) for watched in self.connections.values()]
         for thread in self._threads:
             thread.start()
 
     def wait(self):
+        self._looked_at.set()
         for thread in self._threads:
             thread.join()
 
