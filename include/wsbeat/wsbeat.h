@@ -544,7 +544,8 @@ WSB_API void wsb_batch_release(wsb_batch *batch) WSB_NOEXCEPT;
 
 /*
  * Queues one whole message (RFC 6455, 5.6); `data` is copied and may be NULL if `length` is 0. Text must be valid UTF-8 (checked).
- * On the connection's own worker this takes no lock and no system call: all frames of one loop turn leave in one write.
+ * On the connection's own worker this takes no lock and no system call: what one loop turn queues leaves together, and
+ * earlier only from 8 KiB on.
  * Errors: CLOSED; FULL (policy refuse: nothing was queued, on_drain will come); TOO_BIG (can never fit max_queue_bytes);
  * INVALID (kind, NULL, text not UTF-8); NOMEM.
  */

@@ -272,6 +272,35 @@ static void inherited_descriptor(void **state) {
   close(fd);
 }
 
+/* The stop is ordered first, so the worker sees it before the client that comes then. */
+static void stop_and_knock(Rig *rig, const Record *record) {
+  if (record->type != WSB_EVENT_MESSAGE || wsb_server_request_stop(rig->server, NULL) != WSB_OK) return;
+  rig->context = client_tcp("127.0.0.1", rig->port, 0);
+}
+
+/* Who waits on an inherited socket when the server stops is left to whoever serves there next. */
+static void inherited_waiters_stay(void **state) {
+  Rig *rig = *state;
+  uint32_t port = 0;
+  const int fd = listen_ourselves(&port);
+  rig->config.listen_fd = fd;
+  rig->config.close_timeout_ms = 100;
+  rig->on_record = stop_and_knock;
+  rig_start(rig);
+  Client *client = rig_client(rig, NULL);
+  assert_true(client_send_text(client, "stop"));
+  expect_close(client, 1001, "server is closing");
+  client_free(client);
+  rig_finish(rig);
+  Client *waiter = rig->context;
+  assert_non_null(waiter);
+  const int accepted = accept(fd, NULL, NULL);
+  assert_true(accepted >= 0);
+  close(accepted);
+  client_free(waiter);
+  close(fd);
+}
+
 static void wrong_descriptors(void **state) {
   Rig *rig = *state;
   int ends[2];
@@ -311,6 +340,7 @@ int main(void) {
       RIG_TEST(unix_socket_refused),
       RIG_TEST(unix_path_too_long),
       RIG_TEST(inherited_descriptor),
+      RIG_TEST(inherited_waiters_stay),
       RIG_TEST(wrong_descriptors),
   };
   return cmocka_run_group_tests_name("listen", tests, NULL, NULL);
