@@ -376,6 +376,45 @@ typedef struct wsb_subscribe_event {
   size_t topic_length;
 } wsb_subscribe_event;
 
+/* A message of a durable topic, before it goes to its receivers. */
+typedef struct wsb_durable_event {
+  size_t size;
+  const char *topic; /* not NUL-terminated, as all texts and bytes here */
+  size_t topic_length;
+  const char *subscription; /* a replay for this subscription of `conn`; NULL: a new message, for all subscribers of this server */
+  size_t subscription_length;
+  wsb_conn conn;     /* of the replay; 0: a new message */
+  uint64_t sequence; /* its place among all durable messages: greater than that of any older one */
+  const void *data;
+  size_t length;
+  uint32_t kind; /* WSB_TEXT or WSB_BINARY */
+  uint32_t reserved;
+} wsb_durable_event;
+
+/* A subscription has reached the present: what a replay sends has been sent. */
+typedef struct wsb_resumed_event {
+  size_t size;
+  wsb_conn conn;
+  void *conn_user;
+  const char *topic; /* the subscription, as it was made; NUL-terminated */
+  size_t topic_length;
+  uint64_t sequence; /* durable messages up to this one were sent before, later ones follow */
+  uint64_t replayed; /* so many were sent */
+  uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
+  uint32_t reserved;
+} wsb_resumed_event;
+
+/* Somebody came to a topic or left it: a name is present while at least one connection on any server has joined with it. */
+typedef struct wsb_presence_event {
+  size_t size;
+  const char *topic; /* NUL-terminated, as the next */
+  size_t topic_length;
+  const char *member;
+  size_t member_length;
+  uint32_t present; /* 1: came, 0: left */
+  uint32_t reserved;
+} wsb_presence_event;
+
 typedef struct wsb_log_event {
   size_t size;
   uint32_t level; /* WSB_LOG_* */
@@ -404,6 +443,14 @@ typedef struct wsb_callbacks {
   void (*on_log)(const wsb_log_event *event, void *user); /* NULL: nothing is logged; may be called from any thread */
   /* Judges what wsb_subscribe was asked for, on the thread that asked: 0 allows, anything else refuses; NULL allows all. */
   int (*on_subscribe)(const wsb_subscribe_event *event, void *user);
+  /* What is sent for a message of a durable topic: a message made for it, whose reference becomes the library's, or NULL: the payload as it was
+   * published. Once for each new message, and once for each message of each replay; on a thread of the backplane. Must not block. */
+  wsb_message *(*on_durable)(const wsb_durable_event *event, void *user);
+  /* On the connection's worker, after the replay was queued to it and before anything later. */
+  void (*on_resumed)(const wsb_resumed_event *event, void *user);
+  /* What the connections that watch the topic are sent: a message made for it, whose reference becomes the library's, or NULL: nothing. Once for
+   * each change, in order for each topic, on any thread. Must not block. */
+  wsb_message *(*on_presence)(const wsb_presence_event *event, void *user);
 } wsb_callbacks;
 
 static inline void wsb_callbacks_init(wsb_callbacks *callbacks) {
@@ -718,11 +765,27 @@ enum {
   WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane */
 };
 
+/* What became of a publication to a durable topic. */
+typedef struct wsb_stored_event {
+  size_t size;
+  int32_t result;     /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused by the store */
+  uint32_t duplicate; /* 1: one with this key was stored before, and this one was not */
+  uint64_t sequence;  /* its place; of a duplicate that of the first, if known, else 0 */
+} wsb_stored_event;
+
 typedef struct wsb_publish_options {
   size_t size;
   wsb_conn exclude; /* not to this connection (the publisher); 0: to all */
   uint32_t flags;   /* WSB_PUBLISH_* */
   uint32_t reserved;
+  /* Durable topics only, else INVALID. Of all messages that are published with one key within some minutes (docs/topics.md) only the first is
+   * stored, so that a publication whose outcome is not known can be made again. 1 to 128 bytes of visible ASCII; NULL: none. */
+  const char *key;
+  size_t key_length;
+  /* Durable topics: called once if wsb_publish succeeded with result.durable, with `context`: on any thread, even before wsb_publish has
+   * returned, at the latest while the server stops. Must not block. NULL: nobody asks. */
+  void (*on_stored)(const wsb_stored_event *event, void *context);
+  void *context;
 } wsb_publish_options;
 
 static inline void wsb_publish_options_init(wsb_publish_options *options) {
@@ -736,7 +799,7 @@ typedef struct wsb_publish_result {
   uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
   uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
   int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
-  uint32_t reserved;
+  uint32_t durable;  /* 1: a durable topic. Nobody is reached before it is stored; if `backplane` is WSB_OK that follows, else nothing does */
 } wsb_publish_result;
 
 static inline void wsb_publish_result_init(wsb_publish_result *result) {
@@ -765,8 +828,12 @@ typedef struct wsb_backplane_message {
   size_t topic_length;
   const void *data;
   size_t length;
-  uint32_t kind;  /* WSB_TEXT or WSB_BINARY */
-  uint32_t flags; /* WSB_PUBLISH_RETAIN */
+  uint32_t kind;     /* WSB_TEXT or WSB_BINARY */
+  uint32_t flags;    /* WSB_PUBLISH_RETAIN */
+  uint64_t sequence; /* from the backplane: its place among durable messages; 0: it is not durable */
+  uint64_t exclude;  /* to `store`: a connection of this server that does not want it, and back again by `deliver`; else 0 */
+  const char *key;   /* to `store`: as in wsb_publish_options; NULL: none */
+  size_t key_length;
 } wsb_backplane_message;
 
 /* States of a backplane; 0: there is none. */
@@ -780,6 +847,17 @@ typedef struct wsb_backplane_host {
   void (*deliver)(wsb_server *server, const wsb_backplane_message *message);
   /* The state has changed; the text (one line) goes to on_log. */
   void (*changed)(wsb_server *server, uint32_t state, const char *text);
+  /*
+   * Durable topics. `deliver` brings their messages too, those published here included: in the order of `sequence`, each once, and never at the same
+   * time as the next two. `replayed` offers one message of a replay: WSB_OK; FULL: offer it again a little later; CLOSED: the replay is over,
+   * nobody wants the rest. `resumed` ends a replay: what `deliver` brings after it is later than `sequence`, and all up to it that matches was
+   * replayed or, with `missed`, nothing was.
+   */
+  int (*replayed)(wsb_server *server, uint64_t ticket, const wsb_backplane_message *message);
+  void (*resumed)(wsb_server *server, uint64_t ticket, uint64_t sequence, int missed);
+  /* Presence: a connection of another server that joined a watched topic (present 1) is gone (0). Each that came goes once, except that after an
+   * unwatch nothing more is told of that watch. Calls for one watch do not overlap. */
+  void (*presence)(wsb_server *server, uint64_t watch, const char *member, size_t member_length, int present);
 } wsb_backplane_host;
 
 /*
@@ -801,6 +879,25 @@ typedef struct wsb_backplane {
   /* The last call, exactly one for each backplane that was set; what was published before is given a moment to leave. Frees `self`;
    * the host is not called any more once it has returned. */
   void (*close)(void *self);
+  /*
+   * Durable topics: all of these, or none (NULL). `keeps`: 1 if a topic that this pattern matches may be durable (of a plain topic: whether it is),
+   * always the same answer. `store` keeps a message of such a topic; `done` is called once if it returned WSB_OK, from any thread, at the latest by
+   * `close`, with what wsb_stored_event tells. `replay` sends what is stored after `after` and matches; UINT64_MAX: nothing, only where things
+   * stand; it may be called from within `deliver`. `forget`: nobody wants this replay any more; one that is over is not known.
+   */
+  int (*keeps)(void *self, const char *pattern, size_t pattern_length);
+  int (*store)(void *self, const wsb_backplane_message *message,
+               void (*done)(void *context, int result, uint64_t sequence, int duplicate), void *context);
+  int (*replay)(void *self, const char *pattern, size_t pattern_length, uint64_t after, uint64_t ticket);
+  void (*forget)(void *self, uint64_t ticket);
+  /*
+   * Presence: all of these, or none. A connection of this server has joined a topic as `member`, or is gone; `number` tells the joins of this server
+   * apart. `watch`: changes on other servers are wanted, those who are there first. Numbers are never used twice.
+   */
+  int (*join)(void *self, const char *topic, size_t topic_length, const char *member, size_t member_length, uint64_t number);
+  int (*leave)(void *self, const char *topic, size_t topic_length, uint64_t number);
+  int (*watch)(void *self, const char *topic, size_t topic_length, uint64_t watch);
+  int (*unwatch)(void *self, uint64_t watch);
 } wsb_backplane;
 
 /*
