@@ -102,21 +102,26 @@ export class Membership extends Wish {
 
 export class Subscription extends Wish {
   listeners = new Map(); // listener -> onMissed
+  #resumes; // a retained message that came before the first acknowledgement is no place to go on from
   #held = []; // durable events that came before the acknowledgement: it tells which of them are news
   #onMissed;
 
   constructor(pattern, after, onMissed) {
     super('subscribe', pattern);
     this.position = after;
+    this.#resumes = after !== undefined;
     this.#onMissed = onMissed;
   }
 
-  get message() { return this.position === undefined ? super.message : { ...super.message, after: this.position }; }
+  get message() {
+    return this.#resumes && this.position !== undefined ? { ...super.message, after: this.position } : super.message;
+  }
 
   acknowledged(message) {
     const { sequence, missed = false } = message;
     if (missed) this.#missed(sequence);
     else if (!(this.position >= sequence)) this.position = sequence ?? this.position;
+    this.#resumes = true;
     super.acknowledged(message);
     const held = this.#held;
     this.#held = [];

@@ -128,6 +128,22 @@ test('overlapping patterns: each listener gets each event once, also while one o
   assert.deepEqual([numbers(wide), numbers(late), numbers(narrow)], [range(1, 9), range(1, 9), [1, 3, 5, 7, 9]]);
 });
 
+test('a retained message is no place to go on from before the first acknowledgement, and is told once', async (t) => {
+  const { hub, topics } = start(t);
+  for (const number of range(1, 9)) hub.publish('d.1', number);
+  const retained = (connection, request) => connection.send({ type: 'event', topic: 'd.1', data: 'kept', sequence: 2, replay: request.topic });
+  hub.answers.set('subscribe', (connection, request) => retained(connection, request)); // and no answer
+  const listener = collector();
+  const subscribed = topics.subscribe('d.*', listener);
+  await until(() => listener.got.length === 1);
+  hub.answers.set('subscribe', (connection, request) => (retained(connection, request), false));
+  hub.drop();
+  await subscribed;
+  hub.publish('d.1', 10);
+  await until(() => listener.got.length === 2);
+  assert.deepEqual(numbers(listener), [2, 10]);
+});
+
 test('a slow subscription is replayed between live events without anything being told twice', async (t) => {
   const { hub, topics } = start(t);
   const listener = collector();
