@@ -182,6 +182,8 @@ constexpr Flag kFlags[] = {
        o.nats_refuse = v.is_off();
        if (!o.nats_refuse) o.nats_buffer_bytes = v.number64(1024, uint64_t{1} << 32, " or off");
      }},
+    {"--durable", nullptr, true,
+     [](Options &o, const Value &v) { o.durable += (o.durable.empty() ? "" : ",") + v.pattern(); }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -218,10 +220,11 @@ void check_together(const Options &options) {
   }
   const bool for_nats = !options.nats_prefix.empty() || !options.nats_credentials.empty() || !options.nats_ca.empty() ||
                         !options.nats_cert.empty() || !options.nats_key.empty() || options.nats_refuse ||
-                        options.nats_buffer_bytes != 0;
+                        options.nats_buffer_bytes != 0 || !options.durable.empty();
   if (for_nats && options.nats.empty()) {
     throw UsageError(
-        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key and --nats-buffer-bytes need --nats");
+        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes and --durable need "
+        "--nats");
   }
   if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
     throw UsageError("--proxy-protocol needs --trusted-proxy");
