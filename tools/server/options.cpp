@@ -312,6 +312,7 @@ Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
            --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
            --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
+           --durable PATTERN (none): kept by NATS; repeat for more
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
