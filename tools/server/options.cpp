@@ -183,7 +183,11 @@ constexpr Flag kFlags[] = {
        if (!o.nats_refuse) o.nats_buffer_bytes = v.number64(1024, uint64_t{1} << 32, " or off");
      }},
     {"--durable", nullptr, true,
-     [](Options &o, const Value &v) { o.durable += (o.durable.empty() ? "" : ",") + v.pattern(); }},
+     [](Options &o, const Value &v) {
+       const std::string pattern = v.pattern();
+       if (pattern.find(',') != std::string::npos) v.refuse("without commas");
+       o.durable += (o.durable.empty() ? "" : ",") + pattern;
+     }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},

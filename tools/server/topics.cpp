@@ -143,12 +143,14 @@ void publish(App &app, Peer &peer, const TopicRequest &request) {
 void join(App &app, Peer &peer, const TopicRequest &request) {
   if (!may(app, peer, request, app.options.may_publish)) return;
   const std::string &topic = request.topic;
-  const int result = wsb_join(app.server, peer.conn, topic.data(), topic.size(), request.member.data(),
-                              request.member.size());
+  const int result =
+      wsb_join(app.server, peer.conn, topic.data(), topic.size(), request.member.data(), request.member.size());
   const bool plain = topic.find_first_of("*>") == std::string::npos &&
                      wsb_topic_covers(topic.data(), topic.size(), topic.data(), topic.size()) == 1;
   if (result == WSB_E_INVALID && plain) {
-    return reply(app, peer, topic_error(request.id, "bad_request", "\"member\" has 1 to 255 bytes, none of them a control character"));
+    return reply(
+        app, peer,
+        topic_error(request.id, "bad_request", "\"member\" has 1 to 255 bytes, none of them a control character"));
   }
   answer(app, peer, request, result);
 }
@@ -222,15 +224,17 @@ void take_resumed(Peer &peer, const wsb_resumed_event &event) {
 
 wsb_message *message_of(const wsb_durable_event &event) {
   if (event.kind != WSB_TEXT) return nullptr;
-  const std::string_view replay =
-      event.subscription == nullptr ? std::string_view() : std::string_view(event.subscription, event.subscription_length);
+  const std::string_view replay = event.subscription == nullptr
+                                      ? std::string_view()
+                                      : std::string_view(event.subscription, event.subscription_length);
   const std::string text =
       topic_durable_event({static_cast<const char *>(event.data), event.length}, event.sequence, replay);
   return text.empty() ? nullptr : text_message(text);
 }
 
 wsb_message *message_of(const wsb_presence_event &event) {
-  return text_message(topic_presence({event.topic, event.topic_length}, {event.member, event.member_length}, event.present != 0));
+  return text_message(
+      topic_presence({event.topic, event.topic_length}, {event.member, event.member_length}, event.present != 0));
 }
 
 int judge_subscription(const Options &options, const wsb_subscribe_event &event) {
