@@ -64,8 +64,8 @@ def fleet(start_nats, tmp_path):
         for number in range(INSTANCES):
             start(number)
         (port,) = gateways.free_ports(1)
-        more = "".join(f"\n    server 127.0.0.1:{one} max_fails=1 fail_timeout=1s;" for one in ports[3:])
-        third = "server 127.0.0.1:9003 max_fails=1 fail_timeout=1s;"
+        more = "".join(f"\n    server 127.0.0.1:{one} max_fails=0;" for one in ports[3:])
+        third = "server 127.0.0.1:9003 max_fails=0;"
         replacements = {third: third + more, **gateways.upstreams(ports[:3]), "listen 80;": f"listen 127.0.0.1:{port};"}
         gateway = gateways.nginx(tmp_path / "nginx", "instances.conf", replacements, {"http": port})
         yield gateway, servers, start
