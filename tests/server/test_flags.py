@@ -88,6 +88,9 @@ WRONG = [
     (["--nats-cert", "file"], "--nats-cert"),
     (["--nats-key", "file"], "--nats-key"),
     (["--nats", "nats://127.0.0.1:1", "--nats-buffer-bytes", "1"], "--nats-buffer-bytes"),
+    (["--durable", "a"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a..b"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a,b"], "--durable"),
     (["--help=me"], "--help"),
     (["--version=2"], "--version"),
     # Texts that only the library judges.

@@ -43,6 +43,7 @@ struct Options {
   std::string nats_key;
   uint64_t nats_buffer_bytes = 0;
   bool nats_refuse = false;
+  std::string durable;  // patterns with commas
   bool commands = false;
   bool events = false;
   bool quiet = false;
