@@ -188,6 +188,11 @@ constexpr Flag kFlags[] = {
        if (pattern.find(',') != std::string::npos) v.refuse("without commas");
        o.durable += (o.durable.empty() ? "" : ",") + pattern;
      }},
+    {"--durable-max-age-s", nullptr, true,
+     [](Options &o, const Value &v) { o.durable_max_age_s = v.number_or_off(1, 315'360'000, WSB_OFF); }},
+    {"--durable-max-bytes", nullptr, true,
+     [](Options &o, const Value &v) { o.durable_max_bytes = v.number64(1024, uint64_t{1} << 50); }},
+    {"--durable-replicas", nullptr, true, [](Options &o, const Value &v) { o.durable_replicas = v.number(1, 5); }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -229,6 +234,11 @@ void check_together(const Options &options) {
     throw UsageError(
         "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes and --durable need "
         "--nats");
+  }
+  const bool for_durable =
+      options.durable_max_age_s != 0 || options.durable_max_bytes != 0 || options.durable_replicas != 0;
+  if (for_durable && options.durable.empty()) {
+    throw UsageError("--durable-max-age-s, --durable-max-bytes and --durable-replicas need --durable");
   }
   if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
     throw UsageError("--proxy-protocol needs --trusted-proxy");
@@ -317,6 +327,8 @@ Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
            --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
            --durable PATTERN (none): kept by NATS; repeat for more
+           --durable-max-age-s N|off (86400)  --durable-replicas N (1)
+           --durable-max-bytes N (268435456)
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
