@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "link.h"
+#include "presence.h"
 #include "wire.h"
 
 namespace wsb::nats {
@@ -26,6 +27,7 @@ struct Settings {
   uint64_t buffer_bytes = 8 << 20;
   bool refuse_when_down = false;
   uint32_t ping_interval_ms = 5000;
+  uint32_t presence_ttl_ms = 15'000;
 };
 
 // natsOptions that fit the settings; throws std::runtime_error with the field that does not.
@@ -44,6 +46,7 @@ class NatsBackplane {
   int publish(const wsb_backplane_message& message);
   int subscribe(std::string_view pattern, bool wanted);
   uint32_t state() const noexcept { return link_->state; }
+  Presence& presence() noexcept { return *presence_; }
 
  private:
   struct Order {
@@ -71,6 +74,7 @@ class NatsBackplane {
   const Settings settings_;
   const LinkRef link_;
   const WireRef wire_;
+  const std::shared_ptr<Presence> presence_;
   natsOptions* options_ = nullptr;
   std::thread thread_;
 

@@ -28,6 +28,9 @@ typedef struct wsb_nats_options {
                               * beyond it they are refused with WSB_E_FULL */
   uint32_t refuse_when_down; /* 0 or 1: while NATS cannot be reached publications are refused with WSB_E_STATE instead of kept */
   uint32_t ping_interval_ms; /* default 5000, 100..600000: a silent connection is given up after three of them */
+  uint32_t presence_ttl_ms;  /* default 15000, 1000..600000: a server that is silent for so long is dead and its members are gone; the same
+                              * on all servers. Presence needs JetStream: see docs/presence.md */
+  uint32_t reserved;
 } wsb_nats_options;
 
 static inline void wsb_nats_options_init(wsb_nats_options *options) {
