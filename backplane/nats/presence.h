@@ -49,7 +49,7 @@ class Presence : public Wire::Listener {
   const PresenceOwn::Post post_;
   PresenceOwn own_;
   PresenceOthers others_;
-  bool used_ = false;  // nothing is asked of NATS before anybody joins or watches
+  bool used_ = false;     // nothing is asked of NATS before anybody joins or watches
   uint64_t attempt_ = 0;  // of using the buckets
   uint64_t ticks_ = 0;
   std::string complaint_;  // the last one, so that it is not repeated

@@ -50,7 +50,7 @@ std::shared_ptr<StreamReader> PresenceOthers::read(const std::string& bucket, co
   settings.from = StreamReader::From::kLastPerSubject;
   StreamReader::Handlers handlers;
   const size_t before_key = kv_subject(bucket, "").size();
-  handlers.started = [post = post_, take](uint64_t pending) {
+  handlers.started = [post = post_, take](uint64_t /*last*/, uint64_t pending) {
     if (pending != 0) return;
     post([take] {
       Read nothing;

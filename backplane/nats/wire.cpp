@@ -90,19 +90,19 @@ void Wire::listen(std::weak_ptr<Listener> listener) {
 
 bool Wire::send(const std::string& subject, const std::string& reply, std::string_view data, const Headers& headers) {
   if (connection_ == nullptr) return false;
-  const char* const answer_to = reply.empty() ? nullptr : reply.c_str();
+  const auto length = static_cast<int>(data.size());
   if (!headers.empty()) {
     natsMsg* made = nullptr;
     natsStatus status =
-        natsMsg_Create(&made, subject.c_str(), answer_to, data.data(), static_cast<int>(data.size()));
+        natsMsg_Create(&made, subject.c_str(), reply.empty() ? nullptr : reply.c_str(), data.data(), length);
     const MessageRef message(made);
     for (const auto& [name, value] : headers) {
       if (status == NATS_OK) status = natsMsgHeader_Set(made, name.c_str(), value.c_str());
     }
     return status == NATS_OK && natsConnection_PublishMsg(connection_, made) == NATS_OK;
   }
-  return natsConnection_PublishRequest(connection_, subject.c_str(), answer_to, data.data(),
-                                       static_cast<int>(data.size())) == NATS_OK;
+  if (reply.empty()) return natsConnection_Publish(connection_, subject.c_str(), data.data(), length) == NATS_OK;
+  return natsConnection_PublishRequest(connection_, subject.c_str(), reply.c_str(), data.data(), length) == NATS_OK;
 }
 
 bool Wire::is_connected() const noexcept {
