@@ -39,7 +39,7 @@ def test_a_client_goes_on_on_another_server(jetstream, join):
     here, there = join(jetstream, *DURABLE), join(jetstream, *DURABLE, "--workers", "2")
     sender, first = TopicClient(here), TopicClient(here)
     last = stored(sender, "d.0", "before")
-    assert position(first, "d.*") == last
+    wait_until(lambda: position(first, "d.*") == last)  # the server gets it a moment later
     one = stored(sender, "d.1", {"n": 1})
     assert events(first, 1) == [(one, "d.1", {"n": 1}, None)]
     first.raw.finish()
@@ -179,18 +179,18 @@ def test_others_may_publish_too(jetstream, join):
     assert rest == ["d.1", "from outside", None]
     raw.publish("wsbeat.d.1", b"no JSON")
     assert client.raw.recv_text() == "no JSON"
-    assert position(client, "d.1", after=sequence) == sequence + 1
     assert stored(client, "d.1", 1) == sequence + 2
+    assert position(client, "d.1", after=sequence + 1) == sequence + 2
 
 
 def test_a_slow_receiver_gets_everything(jetstream, join):
     """With the policy refuse a receiver that does not read falls behind and catches up: nothing is lost, doubled or out of order."""
-    here, there = join(jetstream, *DURABLE), join(jetstream, *DURABLE, "--max-queue-bytes", "65536", "--slow-consumer", "refuse")
+    here, there = join(jetstream, *DURABLE), join(jetstream, *DURABLE, "--max-queue-bytes", "262144", "--slow-consumer", "refuse")
     sender = TopicClient(here)
     slow = TopicClient(there, receive_buffer=4096)
     for pattern in ("d.*", "d.1"):
         position(slow, pattern)
-    text = 3000 * "x"
+    text = 12000 * "x"
     sequences = [stored(sender, f"d.{number % 3}", [number, text]) for number in range(600)]
     wanted = list(zip(sequences, range(600)))
     patterns = {"d.*": wanted, "d.1": [(sequence, number) for sequence, number in wanted if number % 3 == 1]}
@@ -203,7 +203,7 @@ def test_a_slow_receiver_gets_everything(jetstream, join):
             if matching and (not got or event["sequence"] > got[-1][0]):
                 got.append((event["sequence"], event["data"][0]))
     assert seen == patterns
-    assert there.metrics()["wsbeat_replays_total"] > 2, "it did fall behind"
+    assert there.metrics()["wsbeat_replayed_total"] > 100, "it did fall behind"
 
 
 def test_answers_wait_for_a_full_queue(jetstream, join):

@@ -91,6 +91,10 @@ WRONG = [
     (["--durable", "a"], "--durable"),
     (["--nats", "nats://127.0.0.1:1", "--durable", "a..b"], "--durable"),
     (["--nats", "nats://127.0.0.1:1", "--durable", "a,b"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-max-bytes", "1023"], "--durable-max-bytes"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-max-age-s", "soon"], "--durable-max-age-s"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-replicas", "6"], "--durable-replicas"),
+    (["--nats", "nats://127.0.0.1:1", "--max-replay", "5"], "--max-replay"),
     (["--help=me"], "--help"),
     (["--version=2"], "--version"),
     # Texts that only the library judges.
