@@ -288,7 +288,7 @@ static void stop_amid_stores(void **state) {
 static void stop_amid_replays(void **state) {
   Rig *rig = *state;
   rig->config.workers = 2;
-  rig->config.max_queue_bytes = 4096;
+  rig->config.max_queue_bytes = 65536;
   rig->config.close_timeout_ms = 100;
   durable_start(rig, &store);
   char data[400];
