@@ -60,6 +60,7 @@ void join_nats(const Options &options, wsb_server *server) {
   wished.durable_max_age_s = options.durable_max_age_s;
   wished.durable_replicas = options.durable_replicas;
   wished.max_replay = options.max_replay;
+  wished.presence_ttl_ms = options.presence_ttl_ms;
   std::array<char, 512> error = {};
   wsb_backplane backplane;
   if (create(&wished, &backplane, error.data(), error.size()) != WSB_OK)

@@ -194,6 +194,7 @@ constexpr Flag kFlags[] = {
      [](Options &o, const Value &v) { o.durable_max_age_s = v.number_or_off(1, 315360000, WSB_OFF); }},
     {"--durable-replicas", nullptr, true, [](Options &o, const Value &v) { o.durable_replicas = v.number(1, 5); }},
     {"--max-replay", nullptr, true, [](Options &o, const Value &v) { o.max_replay = v.number(1, 100000000); }},
+    {"--presence-ttl-ms", nullptr, true, [](Options &o, const Value &v) { o.presence_ttl_ms = v.number(1000, 600000); }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -230,11 +231,11 @@ void check_together(const Options &options) {
   }
   const bool for_nats = !options.nats_prefix.empty() || !options.nats_credentials.empty() || !options.nats_ca.empty() ||
                         !options.nats_cert.empty() || !options.nats_key.empty() || options.nats_refuse ||
-                        options.nats_buffer_bytes != 0 || !options.durable.empty();
+                        options.nats_buffer_bytes != 0 || !options.durable.empty() || options.presence_ttl_ms != 0;
   if (for_nats && options.nats.empty()) {
     throw UsageError(
-        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes and --durable need "
-        "--nats");
+        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes, --durable and "
+        "--presence-ttl-ms need --nats");
   }
   const bool for_durable = options.durable_max_bytes != 0 || options.durable_max_age_s != 0 ||
                            options.durable_replicas != 0 || options.max_replay != 0;
@@ -327,7 +328,7 @@ Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
            --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
            --durable PATTERN  --durable-max-bytes N  --durable-max-age-s N|off
-           --durable-replicas N (1)  --max-replay N (10000)
+           --durable-replicas N  --max-replay N (10000)  --presence-ttl-ms N
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --token SECRET: else 401  --dashboard-token SECRET  --origin PATTERN
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time

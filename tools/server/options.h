@@ -48,6 +48,7 @@ struct Options {
   uint32_t durable_max_age_s = 0;
   uint32_t durable_replicas = 0;
   uint32_t max_replay = 0;
+  uint32_t presence_ttl_ms = 0;
   bool commands = false;
   bool events = false;
   bool quiet = false;
