@@ -371,15 +371,23 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
   if (info.clean) metrics_.closed_clean.add(1);
   if (stopping_) ++(info.clean ? stop_counts_.clean : stop_counts_.aborted);
   context_.log(WSB_LOG_DEBUG, session.id, "closed: ", wsb_cause_name(info.cause));
+  end_presence(session);
   context_.delivery->closed(session, info);
   std::vector<std::string> wanted_no_more;
+  std::unique_ptr<ReplaysByPattern> forgotten;
   {
     const std::lock_guard<std::mutex> lock(gate_);
     registry_.remove(session.id);
+    forgotten = end_replays(session);
     drop_subscriptions(session, wanted_no_more);
     try {
       count_close(close_counts_, info.cause, info.code);
     } catch (const std::bad_alloc&) {  // a count less
+    }
+  }
+  if (forgotten) {
+    for (const auto& [pattern, tickets] : *forgotten) {
+      if (tickets.under_way != 0) context_.backplane.forget(tickets.under_way);
     }
   }
   for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
