@@ -17,6 +17,8 @@ const char* const handler_names[] = {
 #undef BINDING_XX
 };
 
+const char* const backplane_states[] = {"none", "down", "up"};  // WSB_BACKPLANE_*
+
 // Text of Python for the time of a call.
 std::string text_of(const py::handle& text) {
   return py::cast<std::string>(text);
@@ -54,6 +56,7 @@ Engine::Engine(const py::dict& settings, py::object connection_class)
   callbacks.user = this;
   callbacks.on_handshake = on_handshake;
   callbacks.on_http = on_http;
+  callbacks.on_subscribe = on_subscribe;
   check(unlocked([&] { return wsb_server_create(&config, &callbacks, &server_); }));
   enlist();
 }
@@ -110,6 +113,7 @@ void Engine::set_handlers(const py::dict& handlers) {
   }
   asks_handshake_.store(handler(Handler::handshake) != nullptr);
   asks_http_.store(handler(Handler::http) != nullptr);
+  asks_subscribe_.store(handler(Handler::subscribe) != nullptr);
 }
 
 void Engine::attach(const py::object& loop, uint32_t max_queue) {
@@ -143,6 +147,7 @@ int Engine::traverse(visitproc visit, void* arg) const {
 void Engine::clear() noexcept {
   asks_handshake_.store(false);
   asks_http_.store(false);
+  asks_subscribe_.store(false);
   for (PyObject*& callable : handlers_) Py_CLEAR(callable);
   loop_ = Ref();
   create_future_ = Ref();
@@ -223,6 +228,16 @@ py::dict Engine::metrics() const {
   out["writes"] = m.writes;
   out["loop_turns"] = m.loop_turns;
   out["loop_lag_us"] = m.loop_lag_us;
+  out["subscriptions"] = m.subscriptions;
+  out["published"] = m.published;
+  out["publish_reached"] = m.publish_reached;
+  out["publish_refused"] = m.publish_refused;
+  out["retained_messages"] = m.retained_messages;
+  out["retained_bytes"] = m.retained_bytes;
+  out["backplane_state"] = backplane_states[m.backplane_state < 3 ? m.backplane_state : 0];
+  out["backplane_published"] = m.backplane_published;
+  out["backplane_refused"] = m.backplane_refused;
+  out["backplane_received"] = m.backplane_received;
   py::dict causes;
 #define WSB_XX(name, value, text) causes[text] = m.closed_by_cause[value];
   WSB_CAUSE_MAP(WSB_XX)

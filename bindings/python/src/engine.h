@@ -1,21 +1,25 @@
 // One server: its library handle, its connections' objects, and the way of events into Python. In engine.cpp (life), dispatch.cpp (events in),
-// outgoing.cpp (messages out), requests.cpp (handshakes on the workers' threads), lifetime.cpp (exit and fork).
+// outgoing.cpp (messages out), topics.cpp, nats.cpp, requests.cpp (handshakes on the workers' threads), lifetime.cpp (exit and fork).
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "connection.h"
 #include "python.h"
+#include "wsbeat/nats.h"
 
 namespace binding {
 
 // Python callables, by the name under which set_handlers takes them.
-#define BINDING_HANDLERS(XX) \
-  XX(open) XX(message) XX(pong) XX(drain) XX(close) XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http)
+#define BINDING_HANDLERS(XX)                                                                               \
+  XX(open)                                                                                                 \
+  XX(message) XX(pong) XX(drain) XX(close) XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http) \
+      XX(subscribe)
 
 enum class Handler : uint8_t {
 #define BINDING_XX(name) name,
@@ -34,6 +38,7 @@ class Engine {
   // -- from Python
   void set_handlers(const py::dict& handlers);
   void attach(const py::object& loop, uint32_t max_queue);
+  void join_nats(const std::string& library, const py::dict& options);
   void start();
   py::tuple stop(uint32_t code, const py::str& reason, uint32_t deadline_ms, uint32_t spread_ms);
   void request_stop(uint32_t code, const py::str& reason, uint32_t deadline_ms, uint32_t spread_ms);
@@ -46,6 +51,9 @@ class Engine {
   bool dispatch();  // what waits now; false after the server's last event
   void serve();     // until the server's last event
   void flush();
+  // (reached, refused, the backplane's error or 0)
+  py::tuple publish(const py::object& topic, const py::object& message, bool retain, const py::object& exclude,
+                    bool local);
 
   // -- for connections, with the interpreter's lock
   wsb_server* server() const noexcept { return server_; }
@@ -77,6 +85,7 @@ class Engine {
   void unlist() noexcept;
   static void on_handshake(const wsb_handshake_event* event, void* user) noexcept;
   static void on_http(const wsb_http_event* event, void* user) noexcept;
+  static int on_subscribe(const wsb_subscribe_event* event, void* user) noexcept;
   bool ask_python(wsb_request* request, RequestHead* head, Handler which) noexcept;
   void keep_head(RequestHead* head) noexcept;
   void release_head(RequestHead* head) noexcept;
@@ -103,6 +112,9 @@ class Engine {
   bool defers() const noexcept;
   int send_now(Connection* connection, const Payload& payload) noexcept;
   void schedule_flush();
+  void wait_for_turn(uint64_t turn) noexcept;
+  void end_turn() noexcept;
+  void send_collected(std::vector<Outgoing>& messages) noexcept;
   void fail(Connection* connection) noexcept;
   void keep_refused(Connection* connection, Payload&& payload);
   bool retry_refused(Connection* connection);
@@ -128,9 +140,15 @@ class Engine {
   bool flush_scheduled_ = false;
   std::vector<Outgoing> outgoing_;
   size_t outgoing_bytes_ = 0;
+  // Flushes of several threads leave in the order in which they took what was collected. Changed with both the interpreter's lock and the mutex.
+  std::mutex turn_mutex_;
+  std::condition_variable turn_changed_;
+  uint64_t turn_ = 0;
+  uint64_t next_turn_ = 0;
 
   std::atomic<bool> asks_handshake_{false};
   std::atomic<bool> asks_http_{false};
+  std::atomic<bool> asks_subscribe_{false};
   std::mutex heads_mutex_;
   RequestHead* heads_ = nullptr;
 
@@ -138,6 +156,10 @@ class Engine {
   int dispatchers_ = 0;        // threads inside serve()
 };
 
+// `texts` keeps what the strings point to.
 void add_settings_to(wsb_config& config, const py::dict& settings, std::vector<std::string>& texts);
+void add_settings_to(wsb_nats_options& options, const py::dict& settings, std::vector<std::string>& texts);
+
+bool topic_covers(const py::object& pattern, const py::object& other);
 
 }  // namespace binding

@@ -35,13 +35,18 @@ inline bool is_finalizing() noexcept {
 // The thread that ran the exit handlers, and takes the interpreter down; 0 before.
 inline std::atomic<unsigned long> finalizer{0};
 
-// The interpreter's lock is released in this scope. A thread that comes back too late waits for the process to end: CPython before 3.14
-// would end it by unwinding, through frames that cannot be unwound.
+// A thread that wants the interpreter's lock too late waits here for the process to end: CPython before 3.14 would end it by unwinding,
+// through frames that cannot be unwound.
+inline void stay_out_at_the_end() noexcept {
+  while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
+}
+
+// The interpreter's lock is released in this scope.
 class Unlocked {
  public:
   Unlocked() noexcept : state_(PyEval_SaveThread()) {}
   ~Unlocked() {
-    while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
+    stay_out_at_the_end();
     PyEval_RestoreThread(state_);
   }
   Unlocked(const Unlocked&) = delete;
@@ -49,6 +54,18 @@ class Unlocked {
 
  private:
   PyThreadState* state_;
+};
+
+// The interpreter's lock is held in this scope, on any thread, also one within an Unlocked.
+class Locked {
+ public:
+  Locked() noexcept : state_((stay_out_at_the_end(), PyGILState_Ensure())) {}
+  ~Locked() { PyGILState_Release(state_); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  PyGILState_STATE state_;
 };
 
 // Runs `work` without the interpreter's lock and gives its result.

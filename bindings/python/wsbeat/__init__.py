@@ -8,7 +8,8 @@ from ._callbacks import Connection, Server
 from ._connection import ConnectionInfo, State
 from ._errors import Close, CloseInfo, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from ._request import Headers, Request
-from ._settings import TLS, Deflate, Heartbeat
+from ._settings import TLS, Deflate, Heartbeat, Nats
+from ._topics import Published
 from ._wsbeat import (
     AddressError,
     ClosedError,
@@ -30,6 +31,7 @@ from ._wsbeat import (
     VersionError,
     WsbeatError,
     broadcast,
+    topic_covers,
     version,
 )
 
@@ -57,9 +59,11 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "LimitError",
+    "Nats",
     "NomemError",
     "NotSubscribedError",
     "OperatingSystemError",
+    "Published",
     "RefusedError",
     "Request",
     "Server",
@@ -73,5 +77,6 @@ __all__ = [
     "WsbeatError",
     "broadcast",
     "serve",
+    "topic_covers",
     "unix_serve",
 ]

@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _settings
@@ -16,7 +16,8 @@ from ._callbacks import _stop_fields
 from ._connection import SharedCalls, State
 from ._errors import CloseInfo, ConnectionClosed, closed_exception
 from ._request import Request
-from ._wsbeat import AsyncConnection, Engine
+from ._topics import TopicServer
+from ._wsbeat import AsyncConnection, Engine, sent
 
 if TYPE_CHECKING:
     from ._wsbeat import Handshake
@@ -65,6 +66,18 @@ class ServerConnection(SharedCalls, AsyncConnection):
     def _on_drain(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+
+    # --------------------------------------------------------------------------------------------------------------- topics
+
+    def subscribe(self, topic: str) -> Awaitable[None]:
+        """Subscribes to a topic, or to a pattern with "*" for one token or a last ">" for the rest. It has effect at once, awaited or not,
+        until unsubscribe() or the end of the connection; retained messages that match are sent first.
+
+        Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
+        max_subscriptions, and ConnectionClosed.
+        """
+        self._subscribe(topic)
+        return sent
 
     # -------------------------------------------------------------------------------------------------------------- closing
 
@@ -169,7 +182,7 @@ Handler = Callable[[ServerConnection], Coroutine[Any, Any, Any]]
 ProcessRequest = Callable[["Handshake", Request], Any]
 
 
-class AsyncServer:
+class AsyncServer(TopicServer):
     """A running server, as serve() gives it."""
 
     def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop, engine: Engine, logger: logging.Logger, max_queue: int) -> None:
@@ -352,11 +365,15 @@ class serve:
     ssl: a TLS, or (cert, key).
     process_request(handshake, request): a plain function, called on a worker thread for handshakes and plain HTTP; may refuse with
         handshake.respond(status, text).
+    on_subscribe(connection, topic): a plain function that says by True or False whether the connection may subscribe to the topic; called by
+        subscribe().
+    nats: where servers meet to share publications: a URL, several, or a Nats.
     slow_consumer: "refuse" lets send() wait; "close", "drop_oldest".
     logger: by default the logger "wsbeat".
     Others, as in docs/configuration.md without the unit: handshake_timeout, close_timeout, auth_timeout, idle_timeout, message_timeout,
     tcp_user_timeout, workers, backlog, max_header_bytes, max_connections, max_connections_per_address, max_messages_per_second,
-    max_fragments, max_queue_bytes, trusted_proxies, app_beat, and proxy_protocol: "off", "trusted" or "required".
+    max_fragments, max_queue_bytes, max_topics_per_connection, max_subscriptions, max_retained_messages, max_retained_bytes, trusted_proxies,
+    app_beat, and proxy_protocol: "off", "trusted" or "required".
     """
 
     def __init__(
@@ -379,6 +396,8 @@ class serve:
         tcp_user_timeout: Optional[float] = None,
         ssl: Union[_settings.TLS, tuple[Any, Any], None] = None,
         process_request: Optional[ProcessRequest] = None,
+        on_subscribe: Optional[Callable[[ServerConnection, str], bool]] = None,
+        nats: _settings.NatsLike = None,
         logger: Optional[logging.Logger] = None,
         **settings: Any,
     ) -> None:
@@ -388,6 +407,10 @@ class serve:
         self._logger = logger or logging.getLogger("wsbeat")
         self._where = (host, unix, sock)
         self._max_queue = max_queue or 2**31
+        if on_subscribe is not None and not callable(on_subscribe):
+            raise TypeError("on_subscribe must be a function")
+        self._on_subscribe = on_subscribe
+        self._nats = nats
         self._ask = _asking(process_request) if process_request is not None else None
         self._settings = _settings.library_settings(
             host=host, port=port, unix=unix, sock=sock, ssl=ssl, subprotocols=subprotocols, require_subprotocol=require_subprotocol,
@@ -399,6 +422,8 @@ class serve:
         engine = Engine(self._settings, ServerConnection)
         if self._ask is not None:
             engine.set_handlers({"handshake": self._ask, "http": self._ask})
+        _settings.join_nats(engine, self._nats)
+        engine.set_handlers({"subscribe": self._on_subscribe})
         server = AsyncServer(self._handler, asyncio.get_running_loop(), engine, self._logger, self._max_queue)
         server._start(*self._where)
         return server

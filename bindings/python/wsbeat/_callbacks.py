@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from . import _settings
 from ._connection import SharedCalls
 from ._errors import ConnectionClosed, closed_exception
+from ._topics import TopicServer
 from ._wsbeat import Engine, PlainConnection
 
 if TYPE_CHECKING:
@@ -41,12 +42,22 @@ class Connection(SharedCalls, PlainConnection):
         """Sends a ping with at most 125 bytes; on_pong tells the round trip if the payload is unique among those outstanding."""
         self._ping(payload)
 
+    def subscribe(self, topic: str) -> None:
+        """Subscribes to a topic, or to a pattern with "*" for one token or a last ">" for the rest. It has effect at once, until
+        unsubscribe() or the end of the connection; retained messages that match are sent first.
 
-class Server:
+        Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
+        max_subscriptions, and ConnectionClosed.
+        """
+        self._subscribe(topic)
+
+
+class Server(TopicServer):
     """A WebSocket server that calls you: register callbacks, then start() or run().
 
     Callbacks run one at a time, on the thread of run(), or on one thread that start() makes. Only on_handshake and on_http run on the
-    library's worker threads and hold the connection up until they return. Settings are those of serve(), in seconds and bytes.
+    library's worker threads and hold the connection up until they return, and on_subscribe on the thread that calls subscribe(). Settings
+    are those of serve(), in seconds and bytes.
 
         server = wsbeat.Server(port=9001)
 
@@ -75,6 +86,7 @@ class Server:
         slow_consumer: str = "refuse",
         tcp_user_timeout: Optional[float] = None,
         ssl: Union[_settings.TLS, tuple[Any, Any], None] = None,
+        nats: _settings.NatsLike = None,
         logger: Optional[logging.Logger] = None,
         **settings: Any,
     ) -> None:
@@ -84,6 +96,7 @@ class Server:
             origins=origins, trusted_proxies=trusted_proxies, heartbeat=heartbeat, compression=compression, max_size=max_size,
             max_queue=max_queue, slow_consumer=slow_consumer, tcp_user_timeout=tcp_user_timeout, logger=self._logger, others=settings)
         self._engine = Engine(fields, Connection)
+        _settings.join_nats(self._engine, nats)
         self._engine.set_handlers({"log": _settings.log_to(self._logger), "error": self._on_error, "closed": closed_exception})
         self._thread: Optional[threading.Thread] = None
 
@@ -126,6 +139,11 @@ class Server:
     def on_http(self, function: F) -> F:
         """Registers function(handshake), called on a worker thread for plain HTTP. Not answering gives 426."""
         return self._register("http", function)
+
+    def on_subscribe(self, function: F) -> F:
+        """Registers function(connection, topic), which says by True or False whether a connection may subscribe. It is called by
+        subscribe(), on its thread; what it raises comes out there."""
+        return self._register("subscribe", function)
 
     def _on_error(self, connection: Optional[Connection], where: str, error: Exception) -> None:
         if isinstance(error, ConnectionClosed) and connection is not None and (error.info is None or error.info is connection.close_info):

@@ -6,12 +6,13 @@ import logging
 import os
 import socket
 import ssl as _ssl
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional, Union
 
 from ._errors import CloseInfo
-from ._wsbeat import OFF, ConfigError
+from ._wsbeat import OFF, ConfigError, Engine, version
 
 DEFAULT_HEARTBEAT_S = 25.0
 LIVENESS = ("any", "pong")
@@ -56,8 +57,33 @@ class Deflate:
     threshold: int = 256
 
 
+@dataclass(frozen=True)
+class Nats:
+    """How publications reach other servers over NATS: docs/scaling.md has the whole.
+
+    servers: URLs, "nats://" or "tls://", one text with commas or a sequence; not shown by repr(), since a URL may hold a password.
+    prefix: of all subjects; servers with different ones do not meet. name: of the connection, for NATS's monitoring.
+    credentials_file: a NATS .creds file. tls_*: trusted issuers, and a client certificate with its key; PEM files.
+    buffer_bytes: publications that wait for NATS. refuse_when_down: while it is away they are refused instead of kept.
+    ping_interval: seconds; a silent connection is given up after three.
+    None is the library's default.
+    """
+
+    servers: Union[str, Sequence[str]] = field(default="nats://127.0.0.1:4222", repr=False)
+    prefix: Optional[str] = None
+    name: Optional[str] = None
+    credentials_file: Union[str, os.PathLike[str], None] = None
+    tls_ca_file: Union[str, os.PathLike[str], None] = None
+    tls_cert_file: Union[str, os.PathLike[str], None] = None
+    tls_key_file: Union[str, os.PathLike[str], None] = None
+    buffer_bytes: Optional[int] = None
+    refuse_when_down: bool = False
+    ping_interval: Optional[float] = None
+
+
 HeartbeatLike = Union[Heartbeat, float, int, None]
 CompressionLike = Union[str, Deflate, None]
+NatsLike = Union[str, Sequence[str], Mapping[str, Any], Nats, None]
 
 
 def milliseconds(name: str, seconds: float) -> int:
@@ -156,7 +182,7 @@ DURATIONS = ("handshake_timeout", "close_timeout", "auth_timeout", "idle_timeout
 CHOICES = {"proxy_protocol": ("off", "trusted", "required")}
 # Passed on as they are.
 NUMBERS = ("backlog", "workers", "max_header_bytes", "max_connections", "max_connections_per_address", "max_messages_per_second",
-           "max_fragments", "max_queue_bytes")
+           "max_fragments", "max_queue_bytes", "max_topics_per_connection", "max_subscriptions", "max_retained_messages", "max_retained_bytes")
 
 
 def library_settings(*, host: Optional[str], port: Optional[int], unix: Any, sock: Any, ssl: Any, subprotocols: Any, require_subprotocol: bool,
@@ -194,6 +220,39 @@ def library_settings(*, host: Optional[str], port: Optional[int], unix: Any, soc
         else:
             raise TypeError(f"there is no setting {name!r}")
     return out
+
+
+def nats_settings(nats: Union[str, Sequence[str], Mapping[str, Any], Nats]) -> dict[str, Any]:
+    """All of it under the names of wsb_nats_options."""
+    if isinstance(nats, Mapping):
+        nats = Nats(**nats)
+    elif not isinstance(nats, Nats):
+        nats = Nats(nats)
+    out: dict[str, Any] = {"servers": nats.servers if isinstance(nats.servers, str) else joined("servers", nats.servers)}
+    if not out["servers"]:
+        raise ConfigError("nats: no server is named")
+    for name in ("prefix", "name"):
+        if (text := getattr(nats, name)) is not None:
+            out[name] = text
+    for name in ("credentials_file", "tls_ca_file", "tls_cert_file", "tls_key_file"):
+        if (path := getattr(nats, name)) is not None:
+            out[name] = os.fspath(path)
+    if nats.buffer_bytes is not None:
+        out["buffer_bytes"] = positive("buffer_bytes", nats.buffer_bytes)
+    out["refuse_when_down"] = bool(nats.refuse_when_down)
+    if nats.ping_interval is not None:
+        out["ping_interval_ms"] = milliseconds("ping_interval", nats.ping_interval)
+    return out
+
+
+def join_nats(engine: Engine, nats: NatsLike) -> None:
+    """With libwsbeat-nats: the one in this package, else the installed one."""
+    if nats is None:
+        return
+    major, minor, _ = version().split(".")
+    name = f"libwsbeat-nats.so.{f'0.{minor}' if major == '0' else major}"
+    bundled = Path(__file__).parent / name
+    engine.join_nats(str(bundled) if bundled.exists() else name, nats_settings(nats))
 
 
 def positive(name: str, value: int) -> int:

@@ -1,0 +1,266 @@
+"""Servers in Python that meet at a real NATS server, and what happens without libwsbeat-nats."""
+
+import queue
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import nats
+import pytest
+import wsraw
+from conftest import connect, in_thread, run, until
+
+import wsbeat
+
+LIMIT_S = 20
+PACKAGE = Path(wsbeat.__file__).parent
+
+
+@pytest.fixture
+def start_nats(tmp_path):
+    """start_nats(flag...): a NATS server, ended after the test."""
+    started = []
+
+    def start(*flags):
+        started.append(nats.Nats(tmp_path, *flags))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+def wait_for(holds):
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.005)
+
+
+def is_up(server):
+    return server.metrics()["backplane_state"] == "up"
+
+
+def join(start, where, topic=None):
+    """A callback server whose connections subscribe to `topic`."""
+    server = wsbeat.Server(port=0, nats=where)
+    if topic is not None:
+        server.on_open(lambda conn: conn.subscribe(topic))
+    start(server)
+    wait_for(lambda: is_up(server))
+    return server
+
+
+def meet(publish, client):
+    """Returns when what is published reaches the client: interest takes a moment to spread."""
+    number = 0
+    while True:
+        number += 1
+        publish(f"meet {number}")
+        try:
+            while client.recv_text(0.05) != f"meet {number}":
+                pass
+            return
+        except TimeoutError:
+            pass
+
+
+@pytest.mark.parametrize("kind", ["url", "list", "dict", "Nats"])
+def test_a_publication_crosses(start, start_nats, kind):
+    url = start_nats().url
+    wsbeat_nats = {"url": url, "list": [url, "nats://127.0.0.1:1"], "dict": {"servers": url, "prefix": "wsbeat"}, "Nats": wsbeat.Nats(url)}[kind]
+    here, there = join(start, wsbeat_nats), join(start, url, "room.*")
+    with wsraw.connect(there.port) as client:
+        meet(lambda text: here.publish("room.1", text), client)
+        for number in range(500):
+            assert here.publish("room.1", f"{number}") == (0, 0, None)
+        assert [client.recv_text() for _ in range(500)] == [str(number) for number in range(500)]
+        assert here.publish("room.1", "stays", local=True) == (0, 0, None)
+        here.publish("room.1", b"binary")
+        assert client.recv_message() == b"binary"
+        assert here.metrics()["backplane_published"] >= 501 and there.metrics()["backplane_received"] >= 501
+        assert there.publish("room.1", "at home").reached == 1 and client.recv_text() == "at home"
+
+
+def test_asyncio_and_callbacks_meet(start, start_nats):
+    url = start_nats().url
+    there = join(start, url, "room")
+
+    async def handler(ws):
+        await ws.subscribe("room")
+        async for message in ws:
+            server.publish("room", message, exclude=ws)
+
+    async def main():
+        nonlocal server
+        async with wsbeat.serve(handler, "127.0.0.1", 0, nats=url) as server:
+            await until(lambda: is_up(server))
+            with await connect(server) as one, await in_thread(wsraw.connect, there.port) as two:
+                await until(lambda: server.metrics()["subscriptions"] == 1)
+                await in_thread(meet, one.send_text, two)
+                await in_thread(meet, lambda text: there.publish("room", text), one)
+                two.send_text("dropped")
+
+    server = None
+    run(main())
+
+
+def test_prefixes_keep_apart_and_other_clients_speak(start, start_nats):
+    server = start_nats()
+    ours, others = (join(start, {"servers": server.url, "prefix": prefix}, "a.>") for prefix in ("ours", "others"))
+    raw = nats.RawNats(server.port)
+    raw.subscribe("*.a.b")
+    with wsraw.connect(ours.port) as client, wsraw.connect(others.port) as other:
+        meet(lambda text: raw.publish("ours.a.b", text.encode()), client)
+        others.publish("a.b", "theirs")
+        while (message := raw.next_message()).subject != "others.a.b":
+            pass
+        assert message.data == b"theirs" and other.recv_text() == "theirs"
+        ours.publish("a.b", "ours")
+        assert client.recv_text() == "ours"
+    raw.close()
+
+
+def test_nats_away_is_told(start, start_nats, log):
+    """Local delivery goes on; publications are kept or refused; ups and downs are logged."""
+    server = start_nats()
+    keeping = join(start, wsbeat.Nats(server.url, ping_interval=0.2), "a")
+    refusing = join(start, wsbeat.Nats(server.url, refuse_when_down=True, ping_interval=0.2), "a")
+    small = join(start, wsbeat.Nats(server.url, buffer_bytes=1024, ping_interval=0.2))
+    with wsraw.connect(keeping.port) as client, wsraw.connect(refusing.port) as other:
+        meet(lambda text: keeping.publish("a", text), other)
+        meet(lambda text: refusing.publish("a", text), client)
+        server.kill()
+        wait_for(lambda: not any(map(is_up, (keeping, refusing, small))))
+        result = refusing.publish("a", "here only")
+        assert result[:2] == (1, 0) and isinstance(result.backplane, wsbeat.StateError) and str(result.backplane)
+        while other.recv_text() != "here only":
+            pass
+        assert keeping.publish("a", "kept") == (1, 0, None)
+        while client.recv_text() != "kept":
+            pass
+        assert any(isinstance(small.publish("b", bytes(100)).backplane, wsbeat.FullError) for _ in range(20))
+        server.start()
+        wait_for(lambda: is_up(keeping) and is_up(refusing))
+        while other.recv_text() != "kept":
+            pass
+    levels = {record.levelname for record in log.records if "nats" in record.getMessage().lower()}
+    assert "WARNING" in levels
+
+
+def test_retained_messages_cross(start, start_nats):
+    url = start_nats().url
+    here, there = join(start, url), join(start, url, "news")
+    with wsraw.connect(there.port) as client:
+        meet(lambda text: here.publish("news", text), client)
+        here.publish("news", "newest", retain=True)
+        while client.recv_text() != "newest":
+            pass
+        with wsraw.connect(there.port) as late:
+            assert late.recv_text() == "newest"
+
+
+@pytest.mark.parametrize("wrong, text", [
+    ([], "no server"), ("", "no server"), ({"servers": "nats://h", "prefix": "a.*"}, "prefix"),
+    ({"buffer_bytes": 1}, "buffer_bytes"), ({"buffer_bytes": 0}, "buffer_bytes"), ({"ping_interval": 0.001}, "ping_interval"),
+    ({"tls_cert_file": "x.pem"}, "tls_"), ({"tls_ca_file": "/does/not/exist"}, "tls_ca_file"),
+    ({"prefix": "a\0b"}, "prefix"), (["nats://a,nats://b"], "comma")])
+def test_wrong_settings(wrong, text):
+    with pytest.raises(wsbeat.ConfigError, match=text):
+        wsbeat.Server(port=0, nats=wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"server": "nats://x"}, 1, [1], {"buffer_bytes": "1"}, {"prefix": 1}, {"servers": 1}])
+def test_wrong_types(wrong):
+    with pytest.raises(TypeError):
+        wsbeat.Server(port=0, nats=wrong)
+
+
+def test_a_password_is_not_shown():
+    assert "secret" not in repr(wsbeat.Nats("nats://me:secret@host"))
+
+
+WITHOUT = """
+import sys, wsbeat
+from wsbeat import _settings
+_settings.version = lambda: "0.999.0"  # a name that no library has
+try:
+    wsbeat.Server(port=0, nats="nats://127.0.0.1:4222")
+except wsbeat.ConfigError as error:
+    print(error)
+with wsbeat.Server(port=0) as server:
+    print(server.port > 0, any("nats" in line for line in open("/proc/self/maps")))
+"""
+
+
+def test_without_the_library():
+    """A clear error that names what to install, and nothing of NATS in the process; all else works."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    error, rest = done.stdout.splitlines()
+    assert done.returncode == 0 and rest == "True False"
+    assert "libwsbeat-nats.so.0.999" in error and "install libwsbeat-nats0.1, or libnats-dev" in error
+
+
+def test_the_wheel_brings_the_library():
+    (wheel,) = (PACKAGE / "../../../../../dist").resolve().glob("wsbeat-*.whl")
+    assert "wsbeat/libwsbeat-nats.so.0.1" in zipfile.ZipFile(wheel).namelist()
+    module = next(PACKAGE.glob("_wsbeat.*.so"))
+    for file in (module, PACKAGE / "wsbeat-server"):
+        assert "libnats" not in subprocess.run(["ldd", file], capture_output=True, text=True, timeout=10, check=True).stdout
+
+
+def test_the_server_of_the_wheel_finds_it(start_nats):
+    process = subprocess.Popen([sys.executable, "-m", "wsbeat", "serve", "--port", "0", "--topics", "--nats", start_nats().url],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        port = int("".join(filter(str.isdigit, process.stdout.readline().rsplit(":", 1)[1])))
+        wait_for(lambda: b"nats: up" in wsraw.http(port, "/healthz").body)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_threads_publish_while_everything_comes_and_goes(start, start_nats):
+    """Publishers on several threads, subscriptions that change, and a NATS server that restarts: no deadlock, and it goes on."""
+    server = start_nats()
+    here, there = join(start, wsbeat.Nats(server.url, ping_interval=0.2)), join(start, wsbeat.Nats(server.url, ping_interval=0.2), "a.>")
+    stop, failures = threading.Event(), queue.Queue()
+
+    def work(function):
+        try:
+            while not stop.is_set():
+                function()
+        except BaseException as error:  # pylint: disable=broad-exception-caught
+            failures.put(error)
+
+    with wsraw.connect(there.port) as client, wsraw.connect(here.port):
+        wait_for(lambda: here.connections and there.connections)
+        conn = here.connections[0]
+
+        def change():
+            conn.subscribe("b.*")
+            conn.unsubscribe("b.*")
+
+        threads = [threading.Thread(target=work, args=(function,)) for function in
+                   (lambda: here.publish("a.1", "x"), lambda: there.publish("b.1", "x"), change, here.metrics)]
+        for thread in threads:
+            thread.start()
+        reader = threading.Thread(target=work, args=(lambda: client.recv_text(LIMIT_S),))
+        reader.start()
+        for _ in range(2):
+            before = there.metrics()["backplane_received"]
+            wait_for(lambda: there.metrics()["backplane_received"] > before)
+            server.kill()
+            wait_for(lambda: not is_up(here))
+            server.start()
+            wait_for(lambda: is_up(here) and is_up(there))
+        stop.set()
+        for thread in threads:
+            thread.join(LIMIT_S)
+        here.publish("a.1", "x")
+        there.publish("a.1", "x")  # for a reader that waits
+        reader.join(LIMIT_S)
+        assert not any(thread.is_alive() for thread in [*threads, reader]) and failures.empty()
