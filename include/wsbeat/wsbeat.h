@@ -381,9 +381,9 @@ typedef struct wsb_durable_event {
   size_t size;
   const char *topic; /* not NUL-terminated, as all texts and bytes here */
   size_t topic_length;
-  const char *subscription; /* a replay for this subscription of `conn`; NULL: a new message, for all subscribers of this server */
+  const char *subscription; /* for this subscription of `conn` alone: a replay, or a retained message; NULL: a new message, for all subscribers */
   size_t subscription_length;
-  wsb_conn conn;     /* of the replay; 0: a new message */
+  wsb_conn conn;     /* of that subscription; 0: a new message */
   uint64_t sequence; /* its place among all durable messages: greater than that of any older one */
   const void *data;
   size_t length;
@@ -398,7 +398,7 @@ typedef struct wsb_resumed_event {
   void *conn_user;
   const char *topic; /* the subscription, as it was made; NUL-terminated */
   size_t topic_length;
-  uint64_t sequence; /* durable messages up to this one were sent before, later ones follow */
+  uint64_t sequence; /* durable messages up to this one come before, later ones follow */
   uint64_t replayed; /* so many were sent */
   uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
   uint32_t reserved;
@@ -425,8 +425,9 @@ typedef struct wsb_log_event {
 
 /*
  * Callbacks; any may be NULL. `user` is the pointer given here and comes last in each call.
- * on_message and on_fragment exclude each other. With queue delivery only on_handshake, on_http (from worker threads)
- * and on_subscribe are called; all others must be NULL and arrive as events. A callback must not throw or longjmp across the library.
+ * on_message and on_fragment exclude each other. With queue delivery only on_handshake, on_http (from worker threads),
+ * on_subscribe, on_durable and on_presence are called; all others must be NULL and arrive as events. A callback must not throw or longjmp
+ * across the library.
  */
 typedef struct wsb_callbacks {
   size_t size;
@@ -444,12 +445,14 @@ typedef struct wsb_callbacks {
   /* Judges what wsb_subscribe was asked for, on the thread that asked: 0 allows, anything else refuses; NULL allows all. */
   int (*on_subscribe)(const wsb_subscribe_event *event, void *user);
   /* What is sent for a message of a durable topic: a message made for it, whose reference becomes the library's, or NULL: the payload as it was
-   * published. Once for each new message, and once for each message of each replay; on a thread of the backplane. Must not block. */
+   * published. At most once for each new message, and once for each message of each replay and each retained one; on any thread, mostly the
+   * backplane's. Must not block, and call nothing of the library but wsb_message_*. */
   wsb_message *(*on_durable)(const wsb_durable_event *event, void *user);
-  /* On the connection's worker, after the replay was queued to it and before anything later. */
+  /* Once for each wsb_subscribe_with that returned 1, unless the subscription or its connection ended before, or it was asked for anew. On the
+   * connection's worker, after the replay was queued to it and before anything later. */
   void (*on_resumed)(const wsb_resumed_event *event, void *user);
   /* What the connections that watch the topic are sent: a message made for it, whose reference becomes the library's, or NULL: nothing. Once for
-   * each change, in order for each topic, on any thread. Must not block. */
+   * each change on a topic that a connection of this server watches, in order for each topic, on any thread. Must not block. */
   wsb_message *(*on_presence)(const wsb_presence_event *event, void *user);
 } wsb_callbacks;
 
@@ -549,7 +552,8 @@ enum {
   WSB_EVENT_CLOSE = 5,
   WSB_EVENT_REFUSED = 6,
   WSB_EVENT_LOG = 7,
-  WSB_EVENT_STOPPED = 8 /* all connections have ended: the last event of the server */
+  WSB_EVENT_STOPPED = 8, /* all connections have ended: the last event of the server */
+  WSB_EVENT_RESUMED = 9
 };
 
 typedef struct wsb_event {
@@ -564,6 +568,7 @@ typedef struct wsb_event {
   const wsb_close_event *close;
   const wsb_refused_event *refused;
   const wsb_log_event *log;
+  const wsb_resumed_event *resumed;
 } wsb_event;
 
 /*
@@ -747,6 +752,39 @@ WSB_API int wsb_topic_covers(const char *pattern, size_t pattern_length, const c
  */
 WSB_API int wsb_subscribe(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
 
+/* Durable topics are kept by the backplane (wsb_nats_options says which), so that a connection that comes back gets what it missed. */
+
+/* 1: a topic that this pattern matches may be durable (of a plain topic: it is); 0: none is. Errors: INVALID, STATE (the server has stopped). */
+WSB_API int wsb_topic_is_durable(wsb_server *server, const char *pattern, size_t pattern_length) WSB_NOEXCEPT;
+
+enum { WSB_SUBSCRIBE_RESUME = 1 /* first what came after `after` */ };
+
+typedef struct wsb_subscribe_options {
+  size_t size;
+  uint64_t after; /* with RESUME: the sequence of the last durable message that the client has seen; 0: all that is kept */
+  uint32_t flags; /* WSB_SUBSCRIBE_* */
+  uint32_t reserved;
+} wsb_subscribe_options;
+
+static inline void wsb_subscribe_options_init(wsb_subscribe_options *options) {
+  memset(options, 0, sizeof *options);
+  options->size = sizeof *options;
+}
+
+/*
+ * As wsb_subscribe, for subscriptions that are to survive their connection. Returns 1 if a durable topic may match: on_resumed follows and
+ * tells the present sequence; else WSB_OK, and the options mean nothing. With WSB_SUBSCRIBE_RESUME what is stored after `after` comes first, in order,
+ * as fast as half of the send queue drains, then everything new, none twice and none left out; plain topics flow meanwhile, and retained messages of
+ * durable topics are not sent. An existing subscription begins again as asked. `options` may be NULL.
+ *
+ * Later too, a durable message for which a send queue has no room is not lost with the policy refuse: that subscription is replayed from there on, and
+ * only if that cannot be done is the connection closed with 1013, cause slow consumer. Policy drop oldest drops durable messages like all others.
+ * A message that can never fit max_queue_bytes is left out.
+ * Errors: as wsb_subscribe, INVALID (options), or what the backplane says (STATE: it is closing): then the subscription has ended.
+ */
+WSB_API int wsb_subscribe_with(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length,
+                               const wsb_subscribe_options *options) WSB_NOEXCEPT;
+
 /* Ends one subscription, given exactly as it was made. Publications that were accepted before still arrive.
  * Errors: INVALID, CLOSED, NOT_SUBSCRIBED. */
 WSB_API int wsb_unsubscribe(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
@@ -762,13 +800,14 @@ WSB_API int64_t wsb_conn_topics(wsb_server *server, wsb_conn conn, int (*visit)(
 enum {
   WSB_PUBLISH_RETAIN = 1, /* keep it as the topic's newest message, for those who subscribe later; an empty one is not kept, but ends
                            * the keeping. Beyond max_retained_messages or _bytes the message published longest ago is forgotten. */
-  WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane */
+  WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane; INVALID for a durable topic */
 };
 
 /* What became of a publication to a durable topic. */
 typedef struct wsb_stored_event {
   size_t size;
-  int32_t result;     /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused by the store */
+  int32_t result;     /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused
+                       * by the store */
   uint32_t duplicate; /* 1: one with this key was stored before, and this one was not */
   uint64_t sequence;  /* its place; of a duplicate that of the first, if known, else 0 */
 } wsb_stored_event;
@@ -782,8 +821,8 @@ typedef struct wsb_publish_options {
    * stored, so that a publication whose outcome is not known can be made again. 1 to 128 bytes of visible ASCII; NULL: none. */
   const char *key;
   size_t key_length;
-  /* Durable topics: called once if wsb_publish succeeded with result.durable, with `context`: on any thread, even before wsb_publish has
-   * returned, at the latest while the server stops. Must not block. NULL: nobody asks. */
+  /* Durable topics: called once, with `context`, if wsb_publish gave result.durable 1 and result.backplane WSB_OK: on any thread, even before
+   * wsb_publish has returned, at the latest while the server stops. Must not block. NULL: nobody asks. */
   void (*on_stored)(const wsb_stored_event *event, void *context);
   void *context;
 } wsb_publish_options;
@@ -799,7 +838,7 @@ typedef struct wsb_publish_result {
   uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
   uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
   int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
-  uint32_t durable;  /* 1: a durable topic. Nobody is reached before it is stored; if `backplane` is WSB_OK that follows, else nothing does */
+  uint32_t durable;  /* 1: a durable topic. Nobody is reached before it is stored: on_stored follows if `backplane` is WSB_OK, else nothing does */
 } wsb_publish_result;
 
 static inline void wsb_publish_result_init(wsb_publish_result *result) {
@@ -809,11 +848,52 @@ static inline void wsb_publish_result_init(wsb_publish_result *result) {
 
 /*
  * Sends one whole message to every connection that is subscribed to this topic, once to each however many of its patterns match. It is framed once;
- * all receivers share it. Publications of one thread arrive in order. `options` and `result` may be NULL.
+ * all receivers share it. Publications of one thread arrive in order. `options` and `result` may be NULL. A message for a durable topic is stored
+ * first, and reaches its receivers, here and on other servers, in the order of the store.
  * Errors: INVALID (name, kind, text not UTF-8, options), TOO_BIG (to be retained, but over max_retained_bytes), NOMEM.
  */
 WSB_API int wsb_publish(wsb_server *server, const char *topic, size_t topic_length, uint32_t kind, const void *data, size_t length,
                         const wsb_publish_options *options, wsb_publish_result *result) WSB_NOEXCEPT;
+
+/* -------------------------------------------------------------------------------------------------------------- presence */
+
+/*
+ * Who is on a topic. A connection joins a topic, plain and without wildcards, under a name: its member, 1 to 255 bytes of UTF-8 without control
+ * characters. A name is present while at least one connection, on any server of the backplane, has joined with it. Connections that watch the topic
+ * are sent what on_presence makes of each change. All ends with the connection, before its on_close: what the heartbeat finds dead
+ * has left. Joining and watching need no subscription, and count with subscriptions in max_topics_per_connection and
+ * max_subscriptions. See docs/presence.md.
+ */
+
+/*
+ * Joins a topic; it has effect when the call returns. A connection is on a topic once: joining it again under another name replaces the first, which leaves
+ * before the new one comes; under the same name it changes nothing. Telling it to others may be finished by another thread a moment later.
+ * Errors: INVALID (name, member), CLOSED, LIMIT (max_topics_per_connection, max_subscriptions), NOMEM.
+ */
+WSB_API int wsb_join(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length, const char *member,
+                     size_t member_length) WSB_NOEXCEPT;
+
+/* Leaves a topic that the connection had joined. Errors: INVALID (name), CLOSED, NOT_SUBSCRIBED (it had not). */
+WSB_API int wsb_leave(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/*
+ * From now on the connection gets what on_presence makes of each change on the topic. Those who are present are not sent:
+ * wsb_members, called afterwards, tells them, so that nobody is missed (somebody may be told twice). If it is this server's first watch of the topic, members
+ * of other servers come as changes a moment later. Watching twice is watching once.
+ * Errors: INVALID (name), CLOSED, LIMIT (max_topics_per_connection, max_subscriptions), NOMEM.
+ */
+WSB_API int wsb_watch(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/* Ends a watch. A change that is being told may still arrive. Errors: INVALID (name), CLOSED, NOT_SUBSCRIBED (there is none). */
+WSB_API int wsb_unwatch(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/*
+ * Calls `visit` for each name that was present when the call began, in no particular order and with no lock held: all while a connection of this
+ * server watches the topic, else those of this server's own connections. `member` is NUL-terminated and valid during the visit. Stops early
+ * when `visit` returns non-zero. Returns the number of calls made, or a negative error (INVALID, NOMEM).
+ */
+WSB_API int64_t wsb_members(wsb_server *server, const char *topic, size_t topic_length,
+                            int (*visit)(const char *member, size_t member_length, void *user), void *user) WSB_NOEXCEPT;
 
 /* ------------------------------------------------------------------------------------------------------------- backplane */
 
@@ -831,7 +911,7 @@ typedef struct wsb_backplane_message {
   uint32_t kind;     /* WSB_TEXT or WSB_BINARY */
   uint32_t flags;    /* WSB_PUBLISH_RETAIN */
   uint64_t sequence; /* from the backplane: its place among durable messages; 0: it is not durable */
-  uint64_t exclude;  /* to `store`: a connection of this server that does not want it, and back again by `deliver`; else 0 */
+  uint64_t exclude;  /* to `store`: a connection of this server that does not want it, and back again by `deliver` and `replayed`; else 0 */
   const char *key;   /* to `store`: as in wsb_publish_options; NULL: none */
   size_t key_length;
 } wsb_backplane_message;
@@ -849,9 +929,9 @@ typedef struct wsb_backplane_host {
   void (*changed)(wsb_server *server, uint32_t state, const char *text);
   /*
    * Durable topics. `deliver` brings their messages too, those published here included: in the order of `sequence`, each once, and never at the same
-   * time as the next two. `replayed` offers one message of a replay: WSB_OK; FULL: offer it again a little later; CLOSED: the replay is over,
-   * nobody wants the rest. `resumed` ends a replay: what `deliver` brings after it is later than `sequence`, and all up to it that matches was
-   * replayed or, with `missed`, nothing was.
+   * time as `resumed`. `replayed` offers one message of a replay, in order, one at a time for each replay: WSB_OK; FULL: offer it again a little
+   * later; CLOSED: the replay is over, nobody wants the rest. `resumed` ends a replay: what `deliver` brings after it is later than `sequence`, and
+   * all up to it that matches was replayed or, with `missed`, nothing was. Both do nothing for a replay that is not known any more.
    */
   int (*replayed)(wsb_server *server, uint64_t ticket, const wsb_backplane_message *message);
   void (*resumed)(wsb_server *server, uint64_t ticket, uint64_t sequence, int missed);
@@ -881,9 +961,10 @@ typedef struct wsb_backplane {
   void (*close)(void *self);
   /*
    * Durable topics: all of these, or none (NULL). `keeps`: 1 if a topic that this pattern matches may be durable (of a plain topic: whether it is),
-   * always the same answer. `store` keeps a message of such a topic; `done` is called once if it returned WSB_OK, from any thread, at the latest by
-   * `close`, with what wsb_stored_event tells. `replay` sends what is stored after `after` and matches; UINT64_MAX: nothing, only where things
-   * stand; it may be called from within `deliver`. `forget`: nobody wants this replay any more; one that is over is not known.
+   * always the same answer, also before `open`. `store` keeps a message of such a topic; if it returned WSB_OK, `done` is called once, from any
+   * thread but not from within `store`, at the latest by `close`, with what wsb_stored_event tells. `replay` sends what is stored after `after` and
+   * matches; UINT64_MAX: nothing, only where things stand. `forget`: nobody wants this replay any more; of one that is over, or that begins only
+   * after it, nothing need be known. These two may be called from within `deliver`.
    */
   int (*keeps)(void *self, const char *pattern, size_t pattern_length);
   int (*store)(void *self, const wsb_backplane_message *message,
@@ -891,8 +972,9 @@ typedef struct wsb_backplane {
   int (*replay)(void *self, const char *pattern, size_t pattern_length, uint64_t after, uint64_t ticket);
   void (*forget)(void *self, uint64_t ticket);
   /*
-   * Presence: all of these, or none. A connection of this server has joined a topic as `member`, or is gone; `number` tells the joins of this server
-   * apart. `watch`: changes on other servers are wanted, those who are there first. Numbers are never used twice.
+   * Presence: all of these, or none; without them there is presence on each server alone. A connection of this server has joined a topic as `member`,
+   * or is gone; `number` tells the joins of this server apart. `watch`: changes on other servers are wanted, those who are there first.
+   * Numbers are never used twice. Each may be called from within `presence`.
    */
   int (*join)(void *self, const char *topic, size_t topic_length, const char *member, size_t member_length, uint64_t number);
   int (*leave)(void *self, const char *topic, size_t topic_length, uint64_t number);
@@ -902,7 +984,7 @@ typedef struct wsb_backplane {
 
 /*
  * Gives the server its backplane, before it is started; *backplane is copied, `self` belongs to the server from then on.
- * Errors: INVALID (a function is NULL), STATE (started, or has one). On an error `self` stays the caller's.
+ * Errors: INVALID (a function is NULL that may not be), STATE (started, or has one). On an error `self` stays the caller's.
  */
 WSB_API int wsb_server_set_backplane(wsb_server *server, const wsb_backplane *backplane) WSB_NOEXCEPT;
 
@@ -982,7 +1064,16 @@ typedef struct wsb_metrics {
   uint64_t backplane_state;     /* WSB_BACKPLANE_*; 0: there is none */
   uint64_t backplane_published; /* publications that it took */
   uint64_t backplane_refused;   /* and did not take */
-  uint64_t backplane_received;  /* messages of other servers, malformed ones included */
+  uint64_t backplane_received;  /* messages that it brought, malformed ones included */
+  uint64_t durable_stored;      /* publications to durable topics that the store has, duplicates included */
+  uint64_t durable_refused;     /* and those that it has not, or of which that is not known */
+  uint64_t replays;             /* begun, for subscriptions that resume and for those that fell behind */
+  uint64_t replayed;            /* messages that they sent */
+  uint64_t replays_missed;      /* which could not give all that was missed */
+  uint64_t presence_members;    /* names present now, as wsb_members tells them, over all topics */
+  uint64_t presence_watches;    /* now, all connections */
+  uint64_t presence_joins;      /* connections that have joined a topic; one that replaced its name has left and joined */
+  uint64_t presence_leaves;     /* and left it */
 } wsb_metrics;
 
 static inline void wsb_metrics_init(wsb_metrics *metrics) {
