@@ -31,8 +31,8 @@ wsb_callbacks checked(const wsb_callbacks *given, const wsb_config &config) {
   if (config.delivery != WSB_DELIVERY_QUEUE) return callbacks;
   if (callbacks.on_open != nullptr || callbacks.on_message != nullptr || callbacks.on_fragment != nullptr ||
       callbacks.on_pong != nullptr || callbacks.on_drain != nullptr || callbacks.on_close != nullptr ||
-      callbacks.on_refused != nullptr || callbacks.on_log != nullptr) {
-    invalid("with queue delivery only on_handshake and on_http may be set");
+      callbacks.on_refused != nullptr || callbacks.on_log != nullptr || callbacks.on_resumed != nullptr) {
+    invalid("with queue delivery only on_handshake, on_http, on_subscribe, on_durable and on_presence may be set");
   }
   return callbacks;
 }

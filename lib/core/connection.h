@@ -123,8 +123,8 @@ class Connection {
   Result send_message(Buffer* message, ConnectionEvents& events, TimeUs now);
   // The queue is full and the policy is to close: with 1013.
   void close_slow_consumer(ConnectionEvents& events, TimeUs now);
-  // A message of another thread, accepted there: queued whatever the limit (policy close and drop oldest still apply).
-  Result send_accepted(BufferRef message, ConnectionEvents& events, TimeUs now);
+  // A message of another thread, accepted there: queued whatever the limit (policy close and drop oldest still apply, unless it is `patient`).
+  Result send_accepted(BufferRef message, ConnectionEvents& events, TimeUs now, bool patient = false);
   // A sender was refused: on_drain is owed, at once if there is room again.
   void owe_drain(ConnectionEvents& events);
   Result ping(const void* data, size_t n, TimeUs now);

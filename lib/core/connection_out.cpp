@@ -101,8 +101,8 @@ Connection::Result Connection::send_message(Buffer* message, ConnectionEvents& e
   return queued(queue_message(BufferRef::share(message)), now);
 }
 
-Connection::Result Connection::send_accepted(BufferRef message, ConnectionEvents& events, TimeUs now) {
-  if (state_ == State::kOpen && !has_room(message->size)) make_room(message->size, events, now);
+Connection::Result Connection::send_accepted(BufferRef message, ConnectionEvents& events, TimeUs now, bool patient) {
+  if (!patient && state_ == State::kOpen && !has_room(message->size)) make_room(message->size, events, now);
   if (state_ != State::kOpen) {
     events.on_dropped(*this, 1);
     return Result::kClosed;

@@ -5,10 +5,10 @@
 
 namespace wsb::core {
 
-bool RetainedMessages::keep(std::string_view topic, BufferRef message) {
-  if (topic.size() + message->size > max_bytes_) return false;
+bool RetainedMessages::keep(std::string_view topic, BufferRef message, uint64_t sequence) {
+  if (!fits(topic, message->size)) return false;
   Order made;
-  made.push_back({std::string(topic), std::move(message)});
+  made.push_back({std::string(topic), std::move(message), sequence});
   const Order::iterator kept = made.begin();
   const auto before = by_topic_.find(topic);
   if (before != by_topic_.end()) {

@@ -18,20 +18,31 @@ class RetainedMessages {
   RetainedMessages(size_t max_messages, uint64_t max_bytes) noexcept
       : max_messages_(max_messages), max_bytes_(max_bytes) {}
 
-  // False: it is larger than all that may be kept, and nothing has changed. Throws std::bad_alloc likewise.
-  bool keep(std::string_view topic, BufferRef message);
-  void forget(std::string_view topic) noexcept;
+  struct Kept {
+    std::string topic;
+    BufferRef message;
+    uint64_t sequence;  // of a durable message; 0: it is a plain one
+    uint64_t bytes() const noexcept { return topic.size() + message->size; }
+  };
 
-  // Calls visit(buffer) for each message whose topic the pattern matches, the one published longest ago first.
+  // False: it is larger than all that may be kept, and nothing has changed. Throws std::bad_alloc likewise.
+  bool keep(std::string_view topic, BufferRef message, uint64_t sequence = 0);
+  void forget(std::string_view topic) noexcept;
+  // Whether a message of so many bytes, frame header included, may be kept at all.
+  bool fits(std::string_view topic, size_t message_bytes) const noexcept {
+    return topic.size() + message_bytes <= max_bytes_;
+  }
+
+  // Calls visit(kept) for each message whose topic the pattern matches, the one published longest ago first.
   template <typename Visit>
   void match(std::string_view pattern, Visit&& visit) const {
     if (!has_wildcard(pattern)) {
       const auto found = by_topic_.find(pattern);
-      if (found != by_topic_.end()) visit(*found->second->message.get());
+      if (found != by_topic_.end()) visit(*found->second);
       return;
     }
     for (const Kept& kept : in_order_) {
-      if (topic_covers(pattern, kept.topic)) visit(*kept.message.get());
+      if (topic_covers(pattern, kept.topic)) visit(kept);
     }
   }
 
@@ -39,16 +50,11 @@ class RetainedMessages {
   uint64_t bytes() const noexcept { return bytes_; }
 
  private:
-  struct Kept {
-    std::string topic;
-    BufferRef message;
-    uint64_t bytes() const noexcept { return topic.size() + message->size; }
-  };
   using Order = std::list<Kept>;
   void erase(Order::iterator kept) noexcept;
 
-  size_t max_messages_;
-  uint64_t max_bytes_;
+  const size_t max_messages_;
+  const uint64_t max_bytes_;
   uint64_t bytes_ = 0;
   Order in_order_;
   std::unordered_map<std::string_view, Order::iterator> by_topic_;  // keys lie in the list

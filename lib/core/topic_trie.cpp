@@ -15,6 +15,7 @@ struct TopicNode {
   struct Entry {
     TopicMember* member;
     uint32_t place;  // in the member's list
+    Flow flow = Flow::kLive;
   };
 
   bool unused() const noexcept { return members.empty() && !children && !star && !tail; }
@@ -170,7 +171,7 @@ TopicTrie::Change TopicTrie::subscribe(TopicMember& member, std::string_view pat
   const auto index = static_cast<uint32_t>(node.members.size());
   const auto place = static_cast<uint32_t>(member.places_.size());
   try {
-    node.members.push_back({&member, place});
+    node.members.push_back({&member, place, Flow::kLive});
     member.places_.push_back({&node, index});
   } catch (...) {
     node.members.resize(index);
@@ -221,11 +222,29 @@ void TopicTrie::drop(TopicMember& member) noexcept {
   while (!member.places_.empty()) (void)remove(member, member.places_.size() - 1);
 }
 
+bool TopicTrie::set_flow(const TopicMember& member, std::string_view pattern, Flow flow) noexcept {
+  TopicNode* const node = find(pattern);
+  const size_t place = node != nullptr ? place_of(member, *node) : kNowhere;
+  if (place == kNowhere) return false;
+  node->members[member.places_[place].index].flow = flow;
+  return true;
+}
+
+std::vector<std::string> TopicTrie::patterns(const TopicMember& member, std::string_view topic, Flow flow) const {
+  std::vector<std::string> out;
+  for (const TopicMember::Place& place : member.places_) {
+    if (place.node->members[place.index].flow != flow) continue;
+    std::string pattern = pattern_of(*place.node);
+    if (topic_covers(pattern, topic)) out.push_back(std::move(pattern));
+  }
+  return out;
+}
+
 void TopicTrie::visit_members(const TopicNode& node, const Walk& walk) {
   for (const TopicNode::Entry& entry : node.members) {
-    if (entry.member->round_ == round_) continue;
+    const bool again = entry.member->round_ == round_;
     entry.member->round_ = round_;
-    walk.each(walk.to, *entry.member);
+    walk.each(walk.to, *entry.member, entry.flow, again);
   }
 }
 
@@ -240,8 +259,8 @@ void TopicTrie::walk_node(const TopicNode& node, std::string_view rest, const Wa
   if (child != node.children->end()) walk_node(*child->second, rest, walk);
 }
 
-void TopicTrie::walk(std::string_view topic, Each each, void* to) {
-  walk_node(*root_, topic, {each, to});
+void TopicTrie::walk(std::string_view topic, const Walk& walk) {
+  walk_node(*root_, topic, walk);
 }
 
 }  // namespace wsb::core

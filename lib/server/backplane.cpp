@@ -8,6 +8,7 @@ namespace wsb::server {
 bool Backplane::set(const wsb_backplane& calls) noexcept {
   if (present()) return false;
   calls_ = calls;
+  durable_.store(calls.keeps != nullptr, std::memory_order_relaxed);
   present_.store(true, std::memory_order_relaxed);
   return true;
 }
@@ -54,7 +55,7 @@ void Backplane::want_no_more(std::string_view pattern) noexcept {
 }
 
 int Backplane::publish(std::string_view topic, const core::Buffer& message, bool retain) noexcept {
-  if (!present()) return WSB_OK;
+  if (!present()) return durable_ ? WSB_E_STATE : WSB_OK;  // of what was perhaps a durable topic it cannot be said
   const std::shared_lock<std::shared_mutex> open(closing_, std::try_to_lock);
   if (!open || !present()) return WSB_E_STATE;
   const wsb_backplane_message crossing{sizeof crossing,
@@ -63,10 +64,39 @@ int Backplane::publish(std::string_view topic, const core::Buffer& message, bool
                                        message.payload(),
                                        message.payload_size(),
                                        static_cast<uint32_t>(message.opcode),
-                                       retain ? uint32_t{WSB_PUBLISH_RETAIN} : 0};
+                                       retain ? uint32_t{WSB_PUBLISH_RETAIN} : 0,
+                                       0,
+                                       0,
+                                       nullptr,
+                                       0};
   const int result = calls_.publish(calls_.self, &crossing);
   (result == WSB_OK ? published_ : refused_).fetch_add(1, std::memory_order_relaxed);
   return result;
+}
+
+int Backplane::keeps(std::string_view pattern) noexcept {
+  if (!durable_.load(std::memory_order_relaxed)) return 0;
+  const std::shared_lock<std::shared_mutex> open(closing_, std::try_to_lock);
+  if (!open || !present()) return WSB_E_STATE;
+  return calls_.keeps(calls_.self, pattern.data(), pattern.size()) == 1 ? 1 : 0;
+}
+
+int Backplane::store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int),
+                     void* context) noexcept {
+  const std::shared_lock<std::shared_mutex> open(closing_, std::try_to_lock);
+  if (!open || !present() || !opened_) return WSB_E_STATE;
+  return calls_.store(calls_.self, &message, done, context);
+}
+
+int Backplane::replay(std::string_view pattern, uint64_t after, uint64_t ticket) noexcept {
+  const std::shared_lock<std::shared_mutex> open(closing_, std::try_to_lock);
+  if (!open || !present() || !opened_) return WSB_E_STATE;
+  return calls_.replay(calls_.self, pattern.data(), pattern.size(), after, ticket);
+}
+
+void Backplane::forget(uint64_t ticket) noexcept {
+  const std::shared_lock<std::shared_mutex> open(closing_, std::try_to_lock);
+  if (open && present() && opened_) calls_.forget(calls_.self, ticket);
 }
 
 void Backplane::add_metrics(wsb_metrics& totals) noexcept {

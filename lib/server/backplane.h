@@ -37,12 +37,19 @@ class Backplane {
 
   // A wsb_error; WSB_OK without a backplane.
   int publish(std::string_view topic, const core::Buffer& message, bool retain) noexcept;
+  // Durable topics. `keeps`: 1, 0, or WSB_E_STATE once it is closing. The others are a wsb_error, STATE while it is not open.
+  int keeps(std::string_view pattern) noexcept;
+  int store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int), void* context) noexcept;
+  // Not under a lock of the server.
+  int replay(std::string_view pattern, uint64_t after, uint64_t ticket) noexcept;
+  void forget(uint64_t ticket) noexcept;
   void count_received() noexcept { received_.fetch_add(1, std::memory_order_relaxed); }
 
   void add_metrics(wsb_metrics& totals) noexcept;
 
  private:
   std::atomic<bool> present_{false};
+  std::atomic<bool> durable_{false};  // it has, or had, durable topics
   wsb_backplane calls_{};
   wsb_backplane_host host_{};
   std::atomic<uint64_t> published_{0};
@@ -51,7 +58,7 @@ class Backplane {
 
   std::shared_mutex closing_;  // held alone by close(), shared by every other call; who finds it closing goes without
   std::mutex mutex_;           // of what follows, and of calls about patterns
-  bool opened_ = false;
+  std::atomic<bool> opened_{false};
   std::unordered_map<std::string, int64_t>
       wanted_;  // by how many workers; changes of two threads may come in any order
 };

@@ -42,6 +42,10 @@ void CallbackDelivery::drained(Session& session) {
   if (callbacks_.on_drain != nullptr) call(callbacks_.on_drain, drain_event(session), callbacks_.user);
 }
 
+void CallbackDelivery::resumed(Session& session, const Replay& replay) {
+  if (callbacks_.on_resumed != nullptr) call(callbacks_.on_resumed, resumed_event(session, replay), callbacks_.user);
+}
+
 void CallbackDelivery::closed(Session& session, const core::CloseInfo& info) noexcept {
   if (callbacks_.on_close != nullptr) call(callbacks_.on_close, close_event(session, info), callbacks_.user);
 }

@@ -14,6 +14,7 @@ class CallbackDelivery final : public Delivery {
   void fragment(Session& session, const core::EventData& piece) override;
   void pong(Session& session, const uint8_t* data, size_t n, bool heartbeat, uint32_t rtt_us) override;
   void drained(Session& session) override;
+  void resumed(Session& session, const Replay& replay) override;
   void closed(Session& session, const core::CloseInfo& info) noexcept override;
   void refused(uint32_t status, uint32_t refusal, const std::string& peer) override;
   void log(uint32_t level, uint64_t conn, const std::string& text) override;

@@ -9,6 +9,7 @@
 namespace wsb::server {
 
 struct Session;
+struct Replay;
 
 // Everything but log() is called on the session's worker thread. May throw std::bad_alloc before anything was delivered, but
 // once opened() has returned closed() always succeeds.
@@ -20,6 +21,7 @@ class Delivery {
   virtual void fragment(Session& session, const core::EventData& piece) = 0;
   virtual void pong(Session& session, const uint8_t* data, size_t n, bool heartbeat, uint32_t rtt_us) = 0;
   virtual void drained(Session& session) = 0;
+  virtual void resumed(Session& session, const Replay& replay) = 0;
   virtual void closed(Session& session, const core::CloseInfo& info) noexcept = 0;
   virtual void refused(uint32_t status, uint32_t refusal, const std::string& peer) = 0;
   virtual void log(uint32_t level, uint64_t conn, const std::string& text) = 0;  // any thread

@@ -186,6 +186,16 @@ void EventQueue::drained(Session& session) {
   hold(node);
 }
 
+void EventQueue::resumed(Session& session, const Replay& replay) {
+  const size_t bytes = replay.pattern.size() + 1;
+  EventNode* node = EventNode::create(WSB_EVENT_RESUMED, session.id, bytes);
+  std::memcpy(node->bytes(), replay.pattern.c_str(), bytes);
+  node->as.resumed = resumed_event(session, replay);
+  node->as.resumed.topic = node->bytes();
+  node->event.resumed = &node->as.resumed;
+  hold(node);
+}
+
 void EventQueue::closed(Session& session, const core::CloseInfo& info) noexcept {
   EventNode* node = std::exchange(session.queue.close_event, nullptr);
   node->as.close = close_event(session, info);

@@ -106,7 +106,7 @@ void MetricsSum::add(const WorkerMetrics& w, core::TimeUs now) {
 std::string prometheus_text(const MetricsSum& sum) {
   const wsb_metrics& t = sum.totals;
   std::string out;
-  out.reserve(6000);
+  out.reserve(7000);
   head(out, "wsbeat_build_info", "gauge", "Always 1; the label tells the library's version.");
   append(out, "wsbeat_build_info", "{version=\"" WSB_VERSION_STRING "\"}", 1);
   single(out, "wsbeat_connections", "gauge", "WebSocket connections open now.", t.connections);
@@ -149,7 +149,15 @@ std::string prometheus_text(const MetricsSum& sum) {
   single(out, "wsbeat_backplane_published_total", "counter", "Publications that the backplane took.",
          t.backplane_published);
   single(out, "wsbeat_backplane_refused_total", "counter", "Publications that it did not take.", t.backplane_refused);
-  single(out, "wsbeat_backplane_received_total", "counter", "Messages of other servers.", t.backplane_received);
+  single(out, "wsbeat_backplane_received_total", "counter", "Messages that the backplane brought.", t.backplane_received);
+  single(out, "wsbeat_durable_stored_total", "counter", "Publications to durable topics that the store has.",
+         t.durable_stored);
+  single(out, "wsbeat_durable_refused_total", "counter", "Publications to durable topics that it has not taken.",
+         t.durable_refused);
+  single(out, "wsbeat_replays_total", "counter", "Replays begun for subscriptions.", t.replays);
+  single(out, "wsbeat_replayed_total", "counter", "Messages that replays sent.", t.replayed);
+  single(out, "wsbeat_replays_missed_total", "counter", "Replays that could not give all that was missed.",
+         t.replays_missed);
   single(out, "wsbeat_writes_total", "counter", "System calls that wrote.", t.writes);
   single(out, "wsbeat_loop_turns_total", "counter", "Turns of the workers' event loops.", t.loop_turns);
   head(out, "wsbeat_loop_lag_seconds", "gauge", "Largest lateness of a timer in the last five to ten seconds.");

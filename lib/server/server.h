@@ -1,4 +1,5 @@
-// A server: its workers' threads, its states, and the routing of calls to the worker that a connection's id names.
+// A server: its workers' threads, its states, and the routing of calls to the worker that a connection's id names. In server.cpp (starting and
+// stopping), server_topics.cpp, server_durable.cpp.
 #pragma once
 
 #include <atomic>
@@ -43,11 +44,20 @@ class Server {
   int subscribe(uint64_t id, std::string_view pattern);
   int unsubscribe(uint64_t id, std::string_view pattern);
   int publish(const Publication& publication, uint32_t flags, PublishCounts& counts);
+  // 1: as wsb_subscribe_with.
+  int subscribe_with(uint64_t id, std::string_view pattern, const ResumeWish& wish);
+  // 1, 0, or WSB_E_STATE once the backplane is closing.
+  int is_durable(std::string_view pattern) noexcept;
+  // Of a durable topic.
+  int store(const StoreWish& wish, PublishCounts& counts);
   // Throws ApiError.
   void set_backplane(const wsb_backplane& backplane);
   int open_backplane(const wsb_backplane_host& host);
   // From the backplane.
   void deliver(const Publication& publication, uint32_t flags);
+  void deliver_durable(const DurableMessage& message);
+  int replayed(uint64_t ticket, const DurableMessage& message);
+  void resumed(uint64_t ticket, uint64_t sequence, bool missed);
   void count_received() noexcept { context_.backplane.count_received(); }
   void log(uint32_t level, std::string_view text) const noexcept { context_.log(level, 0, text); }
   MetricsSum metrics();
@@ -65,7 +75,15 @@ class Server {
   void begin_stop(const StopOrder& order);
   void wait_for_end();
   void abort_and_wait();
-  int subscribe_here(Worker& worker, uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
+  int subscribe_as(uint64_t id, std::string_view pattern, const ResumeWish* wish, ReplayOrder* order);
+  int subscribe_here(Worker& worker, uint64_t id, std::string_view pattern, core::TopicTrie::Change& change,
+                     const ResumeWish* wish, ReplayOrder* order);
+  void send_retained(Worker& worker, uint64_t id, std::string_view pattern, const core::RetainedMessages::Kept& kept);
+  int begin_replay(Worker& worker, const ReplayOrder& order);
+  core::BufferRef frame(const DurableMessage& message, uint64_t conn, std::string_view subscription) const;
+  void bring(const DurableMessage& message, std::vector<ReplayOrder>& orders);
+  void keep_durable(const DurableMessage& message);
+  Worker* worker_of_ticket(uint64_t ticket) noexcept;
   int publish_here(const Publication& publication, bool retain, PublishCounts& counts);
 
   Context context_;

@@ -6,6 +6,11 @@
 namespace wsb::server {
 
 int Server::subscribe(uint64_t id, std::string_view pattern) {
+  return subscribe_as(id, pattern, nullptr, nullptr);
+}
+
+// With a wish there is an order to carry out if it succeeds.
+int Server::subscribe_as(uint64_t id, std::string_view pattern, const ResumeWish* wish, ReplayOrder* order) {
   Worker* worker = worker_of(id);
   if (worker == nullptr) return WSB_E_CLOSED;
   if (context_.callbacks.on_subscribe != nullptr) {
@@ -15,18 +20,22 @@ int Server::subscribe(uint64_t id, std::string_view pattern) {
     if (context_.callbacks.on_subscribe(&event, context_.callbacks.user) != 0) return WSB_E_REFUSED;
   }
   core::TopicTrie::Change change = core::TopicTrie::Change::kNone;
-  const int result = subscribe_here(*worker, id, pattern, change);
+  const int result = subscribe_here(*worker, id, pattern, change, wish, order);
   if (change == core::TopicTrie::Change::kOnly) context_.backplane.want(pattern);
   return result;
 }
 
-int Server::subscribe_here(Worker& worker, uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
+int Server::subscribe_here(Worker& worker, uint64_t id, std::string_view pattern, core::TopicTrie::Change& change,
+                           const ResumeWish* wish, ReplayOrder* order) {
   Topics& topics = context_.topics;
   const std::lock_guard<std::mutex> lock(topics.mutex());
-  const int result = worker.subscribe(id, pattern, change);
+  const int result = worker.subscribe(id, pattern, change, wish, order);
   if (change == core::TopicTrie::Change::kNone) return result;
   const Worker::CallbackScope later;  // no end is told under the lock
-  topics.retained().match(pattern, [&](core::Buffer& message) { (void)worker.send_message(id, &message); });
+  const bool resumes = wish != nullptr && wish->resume;  // its replay brings the durable ones
+  topics.retained().match(pattern, [&](const core::RetainedMessages::Kept& kept) {
+    if (kept.sequence == 0 || !resumes) send_retained(worker, id, pattern, kept);
+  });
   return result;
 }
 
@@ -34,7 +43,9 @@ int Server::unsubscribe(uint64_t id, std::string_view pattern) {
   Worker* worker = worker_of(id);
   if (worker == nullptr) return WSB_E_CLOSED;
   core::TopicTrie::Change change = core::TopicTrie::Change::kNone;
-  const int result = worker->unsubscribe(id, pattern, change);
+  uint64_t forgotten = 0;
+  const int result = worker->unsubscribe(id, pattern, change, forgotten);
+  if (forgotten != 0) context_.backplane.forget(forgotten);
   if (change == core::TopicTrie::Change::kOnly) context_.backplane.want_no_more(pattern);
   return result;
 }

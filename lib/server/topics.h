@@ -25,6 +25,16 @@ struct PublishCounts {
   int backplane = WSB_OK;
 };
 
+struct DurableCounts {
+  void stored_or_not(bool is_stored) noexcept { (is_stored ? stored : refused).fetch_add(1, std::memory_order_relaxed); }
+
+  std::atomic<uint64_t> stored{0};
+  std::atomic<uint64_t> refused{0};
+  std::atomic<uint64_t> replays{0};
+  std::atomic<uint64_t> replayed{0};
+  std::atomic<uint64_t> missed{0};
+};
+
 class Topics {
  public:
   explicit Topics(const ServerConfig& config) noexcept
@@ -55,6 +65,11 @@ class Topics {
     totals.published = published_.load(std::memory_order_relaxed);
     totals.publish_reached = reached_.load(std::memory_order_relaxed);
     totals.publish_refused = refused_.load(std::memory_order_relaxed);
+    totals.durable_stored = durable_.stored.load(std::memory_order_relaxed);
+    totals.durable_refused = durable_.refused.load(std::memory_order_relaxed);
+    totals.replays = durable_.replays.load(std::memory_order_relaxed);
+    totals.replayed = durable_.replayed.load(std::memory_order_relaxed);
+    totals.replays_missed = durable_.missed.load(std::memory_order_relaxed);
     const std::lock_guard<std::mutex> lock(mutex_);
     totals.retained_messages = retained_.size();
     totals.retained_bytes = retained_.bytes();
@@ -64,6 +79,7 @@ class Topics {
   // message once, and never an older one after a newer. Taken before a worker's gate.
   std::mutex& mutex() noexcept { return mutex_; }
   core::RetainedMessages& retained() noexcept { return retained_; }
+  DurableCounts& durable() noexcept { return durable_; }
 
  private:
   const uint64_t max_subscriptions_;
@@ -71,6 +87,7 @@ class Topics {
   std::atomic<uint64_t> published_{0};
   std::atomic<uint64_t> reached_{0};
   std::atomic<uint64_t> refused_{0};
+  DurableCounts durable_;
   std::mutex mutex_;
   core::RetainedMessages retained_;  // under the mutex
 };

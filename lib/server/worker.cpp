@@ -373,14 +373,19 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
   context_.log(WSB_LOG_DEBUG, session.id, "closed: ", wsb_cause_name(info.cause));
   context_.delivery->closed(session, info);
   std::vector<std::string> wanted_no_more;
+  std::unique_ptr<ReplayTickets> forgotten;
   {
     const std::lock_guard<std::mutex> lock(gate_);
     registry_.remove(session.id);
+    forgotten = end_replays(session);
     drop_subscriptions(session, wanted_no_more);
     try {
       count_close(close_counts_, info.cause, info.code);
     } catch (const std::bad_alloc&) {  // a count less
     }
+  }
+  if (forgotten) {
+    for (const auto& [pattern, ticket] : *forgotten) context_.backplane.forget(ticket);
   }
   for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
   leave_limits(session);

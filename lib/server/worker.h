@@ -1,6 +1,6 @@
 // One thread with its event loop and its connections. In worker.cpp (life and turns), worker_transport.cpp (what the loop
 // reports), worker_handshake.cpp (requests), worker_api.cpp (calls of the application, from this thread or another), worker_topics.cpp,
-// worker_stop.cpp.
+// worker_durable.cpp, worker_stop.cpp.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/buffer.h"
@@ -21,6 +22,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "server/context.h"
+#include "server/durable.h"
 #include "server/metrics.h"
 #include "server/session.h"
 
@@ -31,6 +33,8 @@ struct Command {
   enum class Kind : uint8_t {
     kSend,
     kPublish,
+    kReplayed,
+    kResumed,
     kOweDrain,
     kSlowConsumer,
     kPing,
@@ -45,7 +49,8 @@ struct Command {
   Kind kind = Kind::kSend;
   uint64_t conn = 0;
   uint32_t code = 0;                  // kClose
-  core::BufferRef buffer;             // kSend, kPublish: a framed message
+  uint64_t ticket = 0;                // kResumed
+  core::BufferRef buffer;             // kSend, kPublish, kReplayed: a framed message
   std::vector<uint64_t> receivers;    // kPublish
   std::string text;                   // kPing: payload; kClose: reason
   core::HeartbeatSettings heartbeat;  // kHeartbeat
@@ -92,10 +97,27 @@ class Worker final : public core::TransportEvents {
   void* user(uint64_t id);
   int info(uint64_t id, wsb_conn_info& out);
   int64_t text(uint64_t id, uint32_t which, char* buffer, size_t capacity);
-  int subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
-  int unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change);
+  // With a wish (else null) there is a replay to be ordered.
+  int subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change, const ResumeWish* wish,
+                ReplayOrder* order);
+  // `forgotten`: the ticket of a replay that nobody wants any more.
+  int unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change, uint64_t& forgotten);
   int subscriptions(uint64_t id, std::vector<std::string>& out);
   void publish(const Publication& publication, PublishCounts& counts);
+  // Durable messages, and replays by their tickets.
+  bool has_live_receivers(std::string_view topic);
+  // Never at the same time as resumed(). Who has fallen behind is put into `orders`.
+  void deliver_durable(const Publication& publication, uint64_t sequence, PublishCounts& counts,
+                       std::vector<ReplayOrder>& orders);
+  // WSB_OK, FULL or CLOSED; if it is `wanted` (else it is left out), to be made for `target` and posted.
+  int offer_replayed(uint64_t ticket, const DurableMessage& message, ReplayTarget& target, bool& wanted);
+  int post_replayed(uint64_t ticket, core::BufferRef message);
+  void resumed(uint64_t ticket, uint64_t sequence, bool missed);
+  bool is_replay_wanted(uint64_t ticket);
+  // The backplane did not begin it: the connection of one that fell behind is closed,
+  void replay_failed(uint64_t ticket);
+  // and a new subscription ends.
+  void cancel_subscription(uint64_t ticket, core::TopicTrie::Change& change);
   void list_connections(std::vector<uint64_t>& out);
   void add_metrics(MetricsSum& sum);
   // Of queue delivery: the application has released these events of one connection.
@@ -202,6 +224,8 @@ class Worker final : public core::TransportEvents {
   void post(Command command);  // under the gate
   void wake_once() noexcept;   // under the gate
   int send_from_elsewhere(uint64_t id, core::BufferRef message);
+  uint64_t waiting_bytes(const Session& session) const noexcept;
+  bool is_full_for(const Session& session, const core::Buffer& message) const noexcept;
   int admit_from_elsewhere(Session& session, const core::Buffer& message);
   void post_send(Session& session, core::BufferRef message);
   int refuse_from_elsewhere(Session& session);
@@ -210,8 +234,17 @@ class Worker final : public core::TransportEvents {
   Session* find_with_gate(uint64_t id) const noexcept;
   std::vector<Session*> receivers_of(const Publication& publication);
   void publish_from_elsewhere(const Publication& publication, PublishCounts& counts);
+  void post_to_all(const std::vector<Session*>& receivers, core::Buffer& message, PublishCounts& counts,
+                   std::vector<Session*>* behind);
   void hand_out(Command& command);
   void drop_subscriptions(Session& session, std::vector<std::string>& wanted_no_more) noexcept;
+  ReplayOrder begin_replay(Session& session, std::string_view pattern, uint64_t after, bool tell);
+  uint64_t end_replay(Session& session, std::string_view pattern) noexcept;
+  std::unique_ptr<ReplayTickets> end_replays(Session& session) noexcept;
+  Replay* find_replay(uint64_t ticket) noexcept;
+  void fall_behind(Session& session, std::string_view topic, uint64_t sequence, std::vector<ReplayOrder>& orders);
+  void give_up_lagging(Session& session);
+  void tell_resumed(Session& session, uint64_t ticket);
   void apply(Session& session, Command& command);
   int result_of(core::Connection::Result result) noexcept;
   int sent(core::Connection::Result result) noexcept;
@@ -264,6 +297,8 @@ class Worker final : public core::TransportEvents {
   std::shared_ptr<const net::Credentials> new_credentials_;
   CloseCounts close_counts_;
   core::TopicTrie trie_;
+  std::unordered_map<uint64_t, Replay> replays_;  // by ticket
+  uint64_t replays_begun_ = 0;
   bool awake_ = false;         // a wake is under way
   bool sending_many_ = false;  // one wake follows for all
   bool open_ = false;          // between open() and close()

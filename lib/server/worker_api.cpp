@@ -145,12 +145,22 @@ int Worker::post_message(uint64_t id, core::BufferRef message) {
 }
 
 // The queue as another thread sees it: what is in the outbox and what is on its way there, together under the limit.
+uint64_t Worker::waiting_bytes(const Session& session) const noexcept {
+  return session.inflight_bytes.load(std::memory_order_acquire) + session.conn.figures().queued_bytes.get();
+}
+
+// Now, that is: not if it can never fit.
+bool Worker::is_full_for(const Session& session, const core::Buffer& message) const noexcept {
+  const size_t limit = context_.config.connection.max_queue_bytes;
+  const uint64_t waiting = waiting_bytes(session);
+  return waiting != 0 && waiting + message.size > limit && message.payload_size() <= limit;
+}
+
 int Worker::admit_from_elsewhere(Session& session, const core::Buffer& message) {
   const core::ConnectionConfig& config = context_.config.connection;
   if (message.payload_size() > config.max_queue_bytes) return WSB_E_TOO_BIG;
+  if (!is_full_for(session, message)) return WSB_OK;
   const uint64_t inflight = session.inflight_bytes.load(std::memory_order_acquire);
-  const uint64_t waiting = inflight + session.conn.figures().queued_bytes.get();
-  if (waiting == 0 || waiting + message.size <= config.max_queue_bytes) return WSB_OK;
   if (config.slow_consumer != WSB_SLOW_DROP_OLDEST) return refuse_from_elsewhere(session);
   if (inflight + message.size > config.max_queue_bytes) drop_oldest_inflight(session, message.size);
   return WSB_OK;
@@ -394,7 +404,7 @@ void Worker::on_wake() {
       hand_out(command);
     } else if (session != nullptr) {
       guarded(*session, [&] { apply(*session, command); });
-    } else if (command.kind == Command::Kind::kSend && command.buffer) {
+    } else if (command.buffer) {
       metrics_.messages_dropped.add(1);
     }
   }
@@ -407,13 +417,18 @@ void Worker::apply(Session& session, Command& command) {
   mark_dirty(session);
   core::Connection& conn = session.conn;
   switch (command.kind) {
-    case Command::Kind::kSend: {
+    case Command::Kind::kSend:
+    case Command::Kind::kReplayed: {
       if (!command.buffer) return;  // dropped to make room
       const size_t size = command.buffer->size;
-      (void)sent(conn.send_accepted(std::move(command.buffer), session, loop_->now()));
+      const bool patient = command.kind == Command::Kind::kReplayed;
+      (void)sent(conn.send_accepted(std::move(command.buffer), session, loop_->now(), patient));
       session.inflight_bytes.fetch_sub(size, std::memory_order_release);
       return;
     }
+    case Command::Kind::kResumed:
+      tell_resumed(session, command.ticket);
+      return;
     case Command::Kind::kPublish:  // has no connection of its own
       return;
     case Command::Kind::kOweDrain:

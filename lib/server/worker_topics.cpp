@@ -8,20 +8,34 @@ namespace wsb::server {
 
 // ----------------------------------------------------------------------------------------------------------- subscriptions
 
-int Worker::subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
+int Worker::subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change, const ResumeWish* wish,
+                      ReplayOrder* order) {
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find(id);
   if (session == nullptr || !session->is_open()) return WSB_E_CLOSED;
   if (!session->topics) session->topics = std::make_unique<core::TopicMember>(session);
   core::TopicMember& member = *session->topics;
-  if (trie_.is_subscribed(member, pattern)) return WSB_OK;
-  if (member.size() >= context_.config.max_topics_per_connection || !context_.topics.enter()) return WSB_E_LIMIT;
+  const bool is_new = !trie_.is_subscribed(member, pattern);
+  if (is_new) {
+    if (member.size() >= context_.config.max_topics_per_connection || !context_.topics.enter()) return WSB_E_LIMIT;
+    try {
+      change = trie_.subscribe(member, pattern);
+    } catch (...) {
+      context_.topics.leave(1);
+      throw;
+    }
+  }
+  if (wish == nullptr) return WSB_OK;
   try {
-    change = trie_.subscribe(member, pattern);
+    *order = begin_replay(*session, pattern, wish->after, true);
   } catch (...) {
-    context_.topics.leave(1);
+    if (is_new) {
+      (void)trie_.unsubscribe(member, pattern);
+      context_.topics.leave(1);
+    }
     throw;
   }
+  trie_.set_flow(member, pattern, wish->resume ? core::Flow::kPaused : core::Flow::kLive);
   return WSB_OK;
 }
 
@@ -32,7 +46,7 @@ Session* Worker::find_with_gate(uint64_t id) const noexcept {
   return gone ? nullptr : session;
 }
 
-int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change) {
+int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Change& change, uint64_t& forgotten) {
   const std::lock_guard<std::mutex> lock(gate_);
   Session* session = find_with_gate(id);
   if (session == nullptr) return WSB_E_CLOSED;
@@ -40,6 +54,7 @@ int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::
   change = trie_.unsubscribe(*session->topics, pattern);
   if (change == core::TopicTrie::Change::kNone) return WSB_E_NOT_SUBSCRIBED;
   context_.topics.leave(1);
+  forgotten = end_replay(*session, pattern);
   if (session->topics->size() == 0) session->topics.reset();
   return WSB_OK;
 }
@@ -102,11 +117,17 @@ void Worker::publish(const Publication& publication, PublishCounts& counts) {
   }
 }
 
-// Whether each receiver takes it is decided here and now; the worker gets one command for all that do.
 void Worker::publish_from_elsewhere(const Publication& publication, PublishCounts& counts) {
   const std::lock_guard<std::mutex> lock(gate_);
-  const std::vector<Session*> receivers = receivers_of(publication);
+  post_to_all(receivers_of(publication), *publication.message, counts, nullptr);
+}
+
+// With the gate held. Whether each receiver takes it is decided here and now; the worker gets one command for all that do. Those whose full queue
+// would refuse it go into `behind`, if there is that.
+void Worker::post_to_all(const std::vector<Session*>& receivers, core::Buffer& message, PublishCounts& counts,
+                         std::vector<Session*>* behind) {
   if (receivers.empty()) return;
+  if (behind != nullptr) behind->reserve(behind->size() + receivers.size());
   // Where messages may be dropped to make room, each needs a command of its own.
   const bool together = context_.config.connection.slow_consumer != WSB_SLOW_DROP_OLDEST;
   const size_t shared = mailbox_.size();
@@ -114,21 +135,26 @@ void Worker::publish_from_elsewhere(const Publication& publication, PublishCount
     mailbox_.emplace_back();
     mailbox_[shared].kind = Command::Kind::kPublish;
     mailbox_[shared].receivers.reserve(receivers.size());
-    mailbox_[shared].buffer = core::BufferRef::share(publication.message);
+    mailbox_[shared].buffer = core::BufferRef::share(&message);
   }
+  const bool refuses = context_.config.connection.slow_consumer == WSB_SLOW_REFUSE;
   for (Session* session : receivers) {
+    if (behind != nullptr && refuses && is_full_for(*session, message)) {
+      behind->push_back(session);
+      continue;
+    }
     bool reached = false;
     try {
-      reached = admit_from_elsewhere(*session, *publication.message) == WSB_OK;
+      reached = admit_from_elsewhere(*session, message) == WSB_OK;
       if (reached && together) {
         mailbox_[shared].receivers.push_back(session->id);
       } else if (reached) {
-        post_send(*session, core::BufferRef::share(publication.message));
+        post_send(*session, core::BufferRef::share(&message));
       }
     } catch (const std::bad_alloc&) {
       reached = false;
     }
-    if (reached) session->inflight_bytes.fetch_add(publication.message->size, std::memory_order_relaxed);
+    if (reached) session->inflight_bytes.fetch_add(message.size, std::memory_order_relaxed);
     ++(reached ? counts.reached : counts.refused);
   }
   if (together && !mailbox_[shared].receivers.empty()) wake_once();

@@ -58,8 +58,14 @@ static wsb_backplane backplane_of(Bus *bus) {
   memset(bus, 0, sizeof *bus);
   pthread_mutex_init(&bus->mutex, NULL);
   bus->state = WSB_BACKPLANE_UP;
-  const wsb_backplane backplane = {sizeof backplane, bus,       bus_open, bus_publish, bus_subscribe,
-                                   bus_unsubscribe,  bus_state, bus_close};
+  const wsb_backplane backplane = {.size = sizeof backplane,
+                                   .self = bus,
+                                   .open = bus_open,
+                                   .publish = bus_publish,
+                                   .subscribe = bus_subscribe,
+                                   .unsubscribe = bus_unsubscribe,
+                                   .state = bus_state,
+                                   .close = bus_close};
   return backplane;
 }
 
@@ -92,7 +98,13 @@ static wsb_publish_result publish(Rig *rig, const char *topic, const char *text,
 }
 
 static void deliver(Bus *bus, const char *topic, uint32_t kind, const char *text, uint32_t flags) {
-  const wsb_backplane_message message = {sizeof message, topic, strlen(topic), text, strlen(text), kind, flags};
+  const wsb_backplane_message message = {.size = sizeof message,
+                                         .topic = topic,
+                                         .topic_length = strlen(topic),
+                                         .data = text,
+                                         .length = strlen(text),
+                                         .kind = kind,
+                                         .flags = flags};
   bus->host->deliver(bus->host->server, &message);
 }
 

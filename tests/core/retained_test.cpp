@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -16,8 +17,8 @@ BufferRef message(const std::string& text) {
 
 std::vector<std::string> kept(const RetainedMessages& retained, std::string_view pattern) {
   std::vector<std::string> out;
-  retained.match(pattern, [&](Buffer& buffer) {
-    out.emplace_back(reinterpret_cast<const char*>(buffer.payload()), buffer.payload_size());
+  retained.match(pattern, [&](const RetainedMessages::Kept& kept) {
+    out.emplace_back(reinterpret_cast<const char*>(kept.message->payload()), kept.message->payload_size());
   });
   return out;
 }
@@ -39,6 +40,16 @@ TEST(Retained, TheNewestOfEachTopic) {
   EXPECT_EQ(kept(retained, ">"), Texts{"two"});
 }
 
+TEST(Retained, KnowsTheSequenceOfDurableOnes) {
+  RetainedMessages retained(10, 10000);
+  EXPECT_TRUE(retained.keep("a.1", message("plain")));
+  EXPECT_TRUE(retained.keep("a.2", message("durable"), 17));
+  EXPECT_TRUE(retained.keep("a.2", message("newer"), 18));
+  std::vector<std::pair<std::string, uint64_t>> found;
+  retained.match("a.*", [&](const RetainedMessages::Kept& kept) { found.emplace_back(kept.topic, kept.sequence); });
+  EXPECT_EQ(found, (std::vector<std::pair<std::string, uint64_t>>{{"a.1", 0}, {"a.2", 18}}));
+}
+
 TEST(Retained, BoundedInCount) {
   RetainedMessages retained(3, 10000);
   for (int i = 0; i < 3; ++i) retained.keep("t." + std::to_string(i), message(std::to_string(i)));
@@ -57,6 +68,8 @@ TEST(Retained, BoundedInBytes) {
   EXPECT_TRUE(retained.keep("c", message(std::string(40, 'c'))));
   EXPECT_EQ(kept(retained, ">"), (Texts{std::string(40, 'b'), std::string(40, 'c')}));
   EXPECT_FALSE(retained.keep("d", message(std::string(99, 'd')))) << "with its header and name";
+  EXPECT_TRUE(retained.fits("d", 99));
+  EXPECT_FALSE(retained.fits("d", 100));
   EXPECT_EQ(retained.size(), 2u) << "nothing has changed";
   EXPECT_TRUE(retained.keep("b", message(std::string(90, 'B'))));
   EXPECT_EQ(kept(retained, ">"), Texts{std::string(90, 'B')});

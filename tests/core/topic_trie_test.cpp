@@ -75,6 +75,85 @@ TEST(TopicTrie, TellsTheFirstAndTheLastOfAPattern) {
   EXPECT_EQ(trie.nodes(), 0u);
 }
 
+using Flows = std::map<const TopicMember*, uint8_t>;
+
+Flows flows(TopicTrie& trie, std::string_view topic) {
+  Flows out;
+  trie.match_flows(topic, [&](TopicMember& member, uint8_t set) {
+    EXPECT_EQ(out.count(&member), 0u) << "once for each member";
+    out[&member] = set;
+  });
+  return out;
+}
+
+constexpr uint8_t kLive = static_cast<uint8_t>(Flow::kLive);
+constexpr uint8_t kPaused = static_cast<uint8_t>(Flow::kPaused);
+constexpr uint8_t kLagging = static_cast<uint8_t>(Flow::kLagging);
+
+TEST(TopicTrie, TellsTheFlowsOfAllSubscriptionsThatMatch) {
+  TopicTrie trie;
+  TopicMember one(nullptr);
+  TopicMember two(nullptr);
+  for (const char* pattern : {"a.b", "a.*", "a.>", "c"}) trie.subscribe(one, pattern);
+  trie.subscribe(two, "a.*");
+  EXPECT_EQ(flows(trie, "a.b"), (Flows{{&one, kLive}, {&two, kLive}})) << "new subscriptions are live";
+  EXPECT_TRUE(trie.set_flow(one, "a.*", Flow::kPaused));
+  EXPECT_TRUE(trie.set_flow(one, "a.>", Flow::kLagging));
+  EXPECT_TRUE(trie.set_flow(two, "a.*", Flow::kPaused));
+  EXPECT_FALSE(trie.set_flow(one, "a.c", Flow::kPaused));
+  EXPECT_FALSE(trie.set_flow(two, "c", Flow::kPaused)) << "another's";
+  EXPECT_EQ(flows(trie, "a.b"), (Flows{{&one, kLive | kPaused | kLagging}, {&two, kPaused}}));
+  EXPECT_EQ(flows(trie, "a.c"), (Flows{{&one, kPaused | kLagging}, {&two, kPaused}}));
+  EXPECT_EQ(flows(trie, "a.b.c"), (Flows{{&one, kLagging}}));
+  EXPECT_EQ(matched(trie, "a.b"), (std::multiset<const TopicMember*>{&one, &two})) << "plain messages flow";
+  EXPECT_EQ(trie.patterns(one, "a.b", Flow::kLive), std::vector<std::string>{"a.b"});
+  EXPECT_EQ(trie.patterns(one, "a.c", Flow::kPaused), std::vector<std::string>{"a.*"});
+  EXPECT_TRUE(trie.patterns(one, "a.c", Flow::kLive).empty());
+  trie.drop(one);
+  EXPECT_EQ(flows(trie, "a.b"), (Flows{{&two, kPaused}})) << "it has moved in its node's list, and kept its flow";
+  trie.unsubscribe(two, "a.*");
+  trie.subscribe(two, "a.*");
+  EXPECT_EQ(flows(trie, "a.b"), (Flows{{&two, kLive}})) << "a new subscription";
+  trie.drop(two);
+}
+
+// Flows under random changes, against a plain map.
+TEST(TopicTrie, FlowsStayWithTheirSubscriptions) {
+  std::mt19937 random(23);
+  const std::vector<std::string> patterns = {"a", "b", "a.b", "*", "*.b", "a.*", ">", "a.>"};
+  const std::vector<Flow> all = {Flow::kLive, Flow::kPaused, Flow::kLagging};
+  TopicTrie trie;
+  std::vector<std::unique_ptr<TopicMember>> members;
+  std::map<const TopicMember*, std::map<std::string, Flow>> plain;
+  for (int i = 0; i < 12; ++i) members.push_back(std::make_unique<TopicMember>(nullptr));
+  for (int step = 0; step < 20000; ++step) {
+    TopicMember& member = *members[random() % members.size()];
+    const std::string& pattern = patterns[random() % patterns.size()];
+    auto& its = plain[&member];
+    const unsigned action = random() % 8;
+    if (action < 3) {
+      trie.subscribe(member, pattern);
+      its.emplace(pattern, Flow::kLive);
+    } else if (action < 5) {
+      trie.unsubscribe(member, pattern);
+      its.erase(pattern);
+    } else {
+      const Flow flow = all[random() % all.size()];
+      ASSERT_EQ(trie.set_flow(member, pattern, flow), its.count(pattern) != 0);
+      if (its.count(pattern) != 0) its[pattern] = flow;
+    }
+    const std::string topic = std::array{"a", "b", "a.b", "b.b", "c.c"}[random() % 5];
+    Flows wanted;
+    for (const auto& [who, list] : plain) {
+      for (const auto& [name, flow] : list) {
+        if (topic_covers(name, topic)) wanted[who] = static_cast<uint8_t>(wanted[who] | static_cast<uint8_t>(flow));
+      }
+    }
+    ASSERT_EQ(flows(trie, topic), wanted) << topic;
+  }
+  for (const auto& member : members) trie.drop(*member);
+}
+
 TEST(TopicTrie, PatternsReadBackAsTheyWereGiven) {
   TopicTrie trie;
   TopicMember member(nullptr);
