@@ -40,6 +40,7 @@ typedef struct Record {
     wsb_close_event close;
     wsb_refused_event refused;
     wsb_log_event log;
+    wsb_resumed_event resumed;
   } as;
   void *owned[4];
 } Record;

@@ -103,6 +103,13 @@ static void record_log(const wsb_log_event *event, void *user) {
   append(user, record);
 }
 
+static void record_resumed(const wsb_resumed_event *event, void *user) {
+  Record *record = new_record(WSB_EVENT_RESUMED, event->conn, event->conn_user);
+  record->as.resumed = *event;
+  record->as.resumed.topic = copy_bytes(record, event->topic, event->topic_length);
+  append(user, record);
+}
+
 void rig_record_event(Rig *rig, const wsb_event *event) {
   switch (event->type) {
     case WSB_EVENT_OPEN:
@@ -125,6 +132,9 @@ void rig_record_event(Rig *rig, const wsb_event *event) {
       break;
     case WSB_EVENT_LOG:
       record_log(event->log, rig);
+      break;
+    case WSB_EVENT_RESUMED:
+      record_resumed(event->resumed, rig);
       break;
     default:
       append(rig, new_record(event->type, event->conn, NULL));
@@ -200,6 +210,7 @@ void rig_whole(Rig *rig) {
   rig->callbacks.on_close = record_close;
   rig->callbacks.on_refused = record_refused;
   rig->callbacks.on_log = record_log;
+  rig->callbacks.on_resumed = record_resumed;
 }
 
 void rig_stream(Rig *rig) {

@@ -210,6 +210,20 @@ TEST_F(ConnectionOutTest, WhatAnotherThreadWasPromisedIsQueuedWhateverTheLimit) 
   EXPECT_EQ(log(), Log{}) << "nobody was refused";
 }
 
+TEST_F(ConnectionOutTest, WhatIsPatientNeverMakesRoomForItself) {
+  for (const uint32_t policy : {WSB_SLOW_REFUSE, WSB_SLOW_CLOSE, WSB_SLOW_DROP_OLDEST}) {
+    config.slow_consumer = policy;
+    open();
+    room = 0;
+    for (const char letter : std::string("abcdefghij")) send_letter(letter);
+    EXPECT_EQ(conn->send_accepted(message(letters('k')), events, now, true), Result::kOk);
+    EXPECT_EQ(conn->queued_bytes(), 1100u);
+    room = SIZE_MAX;
+    EXPECT_EQ(sent(), letter_frames("abcdefghijk"));
+    EXPECT_EQ(log(), Log{});
+  }
+}
+
 TEST_F(ConnectionOutTest, WhatWasPromisedToAClosedConnectionCountsAsDropped) {
   open();
   close(1000);
