@@ -76,9 +76,9 @@ def test_a_publication_crosses(start, start_nats, kind):
     with wsraw.connect(there.port) as client:
         meet(lambda text: here.publish("room.1", text), client)
         for number in range(500):
-            assert here.publish("room.1", f"{number}") == (0, 0, None)
+            assert here.publish("room.1", f"{number}") == (0, 0, None, None)
         assert [client.recv_text() for _ in range(500)] == [str(number) for number in range(500)]
-        assert here.publish("room.1", "stays", local=True) == (0, 0, None)
+        assert here.publish("room.1", "stays", local=True) == (0, 0, None, None)
         here.publish("room.1", b"binary")
         assert client.recv_message() == b"binary"
         assert here.metrics()["backplane_published"] >= 501 and there.metrics()["backplane_received"] >= 501
@@ -139,7 +139,7 @@ def test_nats_away_is_told(start, start_nats, log):
         assert result[:2] == (1, 0) and isinstance(result.backplane, wsbeat.StateError) and str(result.backplane)
         while other.recv_text() != "here only":
             pass
-        assert keeping.publish("a", "kept") == (1, 0, None)
+        assert keeping.publish("a", "kept") == (1, 0, None, None)
         while client.recv_text() != "kept":
             pass
         assert any(isinstance(small.publish("b", bytes(100)).backplane, wsbeat.FullError) for _ in range(20))

@@ -43,19 +43,19 @@ def joined(start):
 def test_subscribe_publish_unsubscribe(joined):
     server, join = joined()
     (one, first), (two, second) = join(), join()
-    assert first.subscribe("orders.*") is None
+    assert first.subscribe("orders.*") is False
     first.subscribe("orders.17")
     first.subscribe("orders.17")
     second.subscribe("h\u00e9llo.>")
     assert sorted(first.topics()) == ["orders.*", "orders.17"] and second.topics() == ["h\u00e9llo.>"] and first.info().topics == 2
     assert server.publish("orders.17", "paid") == wsbeat.Published(1, 0, None)
-    assert server.publish("orders.17", "for nobody", exclude=first) == (0, 0, None)
-    assert server.publish("h\u00e9llo.world", bytearray(b"\0\xff"), local=True) == (1, 0, None)
+    assert server.publish("orders.17", "for nobody", exclude=first) == (0, 0, None, None)
+    assert server.publish("h\u00e9llo.world", bytearray(b"\0\xff"), local=True) == (1, 0, None, None)
     first.unsubscribe("orders.*")
     first.unsubscribe("orders.17")
     with pytest.raises(wsbeat.NotSubscribedError):
         first.unsubscribe("orders.17")
-    assert server.publish("orders.17", "for nobody") == (0, 0, None) and first.topics() == []
+    assert server.publish("orders.17", "for nobody") == (0, 0, None, None) and first.topics() == []
     first.send("end")
     assert [one.recv_text(), one.recv_text()] == ["paid", "end"] and two.recv_message() == b"\0\xff"
     numbers = server.metrics()
@@ -183,7 +183,7 @@ def test_the_end_of_a_connection_ends_its_subscriptions(start):
         pass
     client.abort()
     conn, left = ends.get(timeout=LIMIT_S)
-    assert left == 0 and server.publish("a", "x", exclude=conn) == (0, 0, None)
+    assert left == 0 and server.publish("a", "x", exclude=conn) == (0, 0, None, None)
     for call in (conn.topics, lambda: conn.subscribe("a"), lambda: conn.unsubscribe("a")):
         with pytest.raises(wsbeat.ConnectionClosedError) as caught:
             call()
@@ -245,7 +245,7 @@ def test_refused_receivers_are_told(joined):
     reached = 0
     while (result := server.publish("big", bytes(20000))).reached:
         reached += 1
-    assert result == (0, 1, None) and server.metrics()["publish_refused"] == 1
+    assert result == (0, 1, None, None) and server.metrics()["publish_refused"] == 1
     for _ in range(reached):
         assert len(client.recv_message()) == 20000
 
@@ -277,10 +277,10 @@ def test_a_server_that_runs_no_more(joined):
     server, join = joined()
     conn = join()[1]
     server.stop(deadline=0.05)
-    assert server.publish("a", "x") == (0, 0, None)
+    assert server.publish("a", "x") == (0, 0, None, None)
     with pytest.raises(wsbeat.ConnectionClosed):
         conn.subscribe("a")
-    assert wsbeat.Server(port=0).publish("a", "x") == (0, 0, None)
+    assert wsbeat.Server(port=0).publish("a", "x") == (0, 0, None, None)
 
 
 # ------------------------------------------------------------------------------------------------------------------ asyncio
@@ -310,9 +310,9 @@ def test_asyncio():
         async with wsbeat.serve(handler, "127.0.0.1", 0, on_subscribe=may, max_topics_per_connection=2) as server:
             with await connect(server) as client:
                 client.send_text("hello")
-                assert [await in_thread(client.recv_text) for _ in range(3)] == ["first", "hello", "(1, 0, None)"]
+                assert [await in_thread(client.recv_text) for _ in range(3)] == ["first", "hello", "(1, 0, None, None)"]
                 client.send_text("quiet")
-                assert [await in_thread(client.recv_text) for _ in range(2)] == ["first", "(0, 0, None)"]
+                assert [await in_thread(client.recv_text) for _ in range(2)] == ["first", "(0, 0, None, None)"]
                 await in_thread(server.publish, "room.thread", "from a thread")
                 assert await in_thread(client.recv_text) == "from a thread"
             await until(lambda: not server.connections)

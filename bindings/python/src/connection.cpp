@@ -68,14 +68,20 @@ Engine* engine_of(Connection* c) {
     set_error(WSB_E_STATE, "the server runs in the parent process: a forked child cannot use it");
     return nullptr;
   }
+  if (Formatting::under_way()) {
+    set_error(WSB_E_STATE, Formatting::kRefusal);
+    return nullptr;
+  }
   return c->engine;
 }
 
-PyObject* finish(Connection* c, int result) {
-  if (result < 0 && PyErr_Occurred() != nullptr) return nullptr;  // a handler's, called on the way
-  if (result == WSB_E_CLOSED) return set_closed_error(c);
-  if (result < 0) return set_error(result);
-  Py_RETURN_NONE;
+void set_call_error(Connection* c, int result) {
+  if (PyErr_Occurred() != nullptr) return;
+  if (result == WSB_E_CLOSED) {
+    set_closed_error(c);
+  } else {
+    set_error(result);
+  }
 }
 
 // -------------------------------------------------------------------------------------------------------------------- life
@@ -210,8 +216,12 @@ PyMethodDef base_methods[] = {
     {"_authenticate", authenticate, METH_NOARGS, "Ends auth_timeout."},
     {"_set_heartbeat", set_heartbeat, METH_VARARGS, "Interval and timeout in milliseconds, liveness."},
     {"_info", info, METH_NOARGS, "The figures of wsb_conn_info."},
-    {"_subscribe", subscribe, METH_O, "Subscribes to a topic or a pattern."},
+    {"_subscribe", subscribe, METH_VARARGS, "Subscribes to a topic or a pattern. True: on_resumed follows."},
     {"_unsubscribe", unsubscribe, METH_O, "Ends one subscription."},
+    {"_join", join, METH_VARARGS, "Joins a topic as a member."},
+    {"_leave", leave, METH_O, "Leaves a topic."},
+    {"_watch", watch, METH_O, "Watches who is on a topic."},
+    {"_unwatch", unwatch, METH_O, "Ends a watch."},
     {"_topics", topics, METH_NOARGS, "A list of what it is subscribed to."},
     {nullptr, nullptr, 0, nullptr}};
 

@@ -44,7 +44,11 @@ void add_engine(py::module_& module) {
       .def("dispatch", &Engine::dispatch)
       .def("serve", &Engine::serve)
       .def("flush", &Engine::flush)
-      .def("publish", &Engine::publish, "topic"_a, "message"_a, "retain"_a, "exclude"_a, "local"_a);
+      .def("publish", &Engine::publish, "topic"_a, "message"_a, "retain"_a, "exclude"_a, "local"_a, "key"_a, "future"_a)
+      .def("members", &Engine::members, "topic"_a)
+      .def("stored_fd", &Engine::stored_fd)
+      .def("deliver_stored", &Engine::deliver_stored)
+      .def("on_event_thread", &Engine::on_event_thread);
 }
 
 // The connections that the message was queued for.

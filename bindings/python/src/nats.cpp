@@ -1,5 +1,6 @@
 // The backplane over NATS: a library of its own, looked for when a server wants it, so that this module needs neither it nor NATS's client.
 #include <dlfcn.h>
+#include <sys/eventfd.h>
 
 #include <array>
 #include <cstdio>
@@ -30,6 +31,8 @@ void Engine::join_nats(const std::string& library, const py::dict& options) {
   wsb_nats_options_init(&wished);
   std::vector<std::string> texts;
   add_settings_to(wished, options, texts);
+  if (stored_fd_ < 0) stored_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (stored_fd_ < 0) raise(WSB_E_SYSTEM, "no eventfd");
   std::array<char, 512> text = {};
   const int result = unlocked([&]() -> int {
     void* const loaded = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays until the end

@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <pybind11/pybind11.h>
 
+#include <cxxabi.h>
 #include <structmember.h>
 #include <unistd.h>
 #include <atomic>
@@ -35,10 +36,16 @@ inline bool is_finalizing() noexcept {
 // The thread that ran the exit handlers, and takes the interpreter down; 0 before.
 inline std::atomic<unsigned long> finalizer{0};
 
-// A thread that wants the interpreter's lock too late waits here for the process to end: CPython before 3.14 would end it by unwinding,
-// through frames that cannot be unwound.
-inline void stay_out_at_the_end() noexcept {
+// Calls `take`, which takes the interpreter's lock. A thread that is too late waits here for the process to end: CPython before 3.14 would end it
+// by unwinding, through frames that cannot be unwound. It does so too if the end begins while the thread waits for the lock.
+template <typename Take>
+auto take_lock(Take&& take) noexcept {
   while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
+  try {
+    return take();
+  } catch (abi::__forced_unwind&) {
+    for (;;) ::pause();
+  }
 }
 
 // The interpreter's lock is released in this scope.
@@ -46,8 +53,7 @@ class Unlocked {
  public:
   Unlocked() noexcept : state_(PyEval_SaveThread()) {}
   ~Unlocked() {
-    stay_out_at_the_end();
-    PyEval_RestoreThread(state_);
+    take_lock([&] { PyEval_RestoreThread(state_); });
   }
   Unlocked(const Unlocked&) = delete;
   Unlocked& operator=(const Unlocked&) = delete;
@@ -59,7 +65,7 @@ class Unlocked {
 // The interpreter's lock is held in this scope, on any thread, also one within an Unlocked.
 class Locked {
  public:
-  Locked() noexcept : state_((stay_out_at_the_end(), PyGILState_Ensure())) {}
+  Locked() noexcept : state_(take_lock(PyGILState_Ensure)) {}
   ~Locked() { PyGILState_Release(state_); }
   Locked(const Locked&) = delete;
   Locked& operator=(const Locked&) = delete;
@@ -99,6 +105,25 @@ class Ref {
 
  private:
   PyObject* object_ = nullptr;
+};
+
+// Keeps the engine while a thread of the library is in one of its handlers. Dropping its last reference there would end the server on a thread
+// that the server waits for: the main thread does it.
+class KeptAlive {
+ public:
+  explicit KeptAlive(PyObject* engine) noexcept : engine_(Ref::share(engine)) {}
+  ~KeptAlive() {
+    if (engine_ && Py_REFCNT(engine_.get()) == 1) (void)Py_AddPendingCall(drop, engine_.release());
+  }
+  KeptAlive(const KeptAlive&) = delete;
+  KeptAlive& operator=(const KeptAlive&) = delete;
+
+ private:
+  static int drop(void* engine) {
+    Py_DECREF(static_cast<PyObject*>(engine));
+    return 0;
+  }
+  Ref engine_;
 };
 
 }  // namespace binding

@@ -9,7 +9,7 @@ from ._connection import ConnectionInfo, State
 from ._errors import Close, CloseInfo, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from ._request import Headers, Request
 from ._settings import TLS, Deflate, Heartbeat, Nats
-from ._topics import Published
+from ._topics import Durable, Published, Resumed, Stored, StoredFuture
 from ._wsbeat import (
     AddressError,
     ClosedError,
@@ -51,6 +51,7 @@ __all__ = [
     "ConnectionClosedOK",
     "ConnectionInfo",
     "Deflate",
+    "Durable",
     "FullError",
     "Handshake",
     "Headers",
@@ -66,10 +67,13 @@ __all__ = [
     "Published",
     "RefusedError",
     "Request",
+    "Resumed",
     "Server",
     "ServerConnection",
     "State",
     "StateError",
+    "Stored",
+    "StoredFuture",
     "TLS",
     "TlsError",
     "TooBigError",

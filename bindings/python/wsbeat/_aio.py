@@ -16,8 +16,8 @@ from ._callbacks import _stop_fields
 from ._connection import SharedCalls, State
 from ._errors import CloseInfo, ConnectionClosed, closed_exception
 from ._request import Request
-from ._topics import TopicServer
-from ._wsbeat import AsyncConnection, Engine, sent
+from ._topics import Durable, Resumed, TopicServer
+from ._wsbeat import AsyncConnection, Engine, NotSubscribedError, sent
 
 if TYPE_CHECKING:
     from ._wsbeat import Handshake
@@ -39,6 +39,7 @@ class ServerConnection(SharedCalls, AsyncConnection):
     _send_lock: Optional[asyncio.Lock] = None
     _slow_sends = 0
     _pings: Optional[dict[bytes, asyncio.Future[float]]] = None
+    _resuming: Optional[dict[str, list[asyncio.Future[Optional[Resumed]]]]] = None
     _reason_sent = ""
 
     # -------------------------------------------------------------------------------------------------------------- sending
@@ -69,15 +70,35 @@ class ServerConnection(SharedCalls, AsyncConnection):
 
     # --------------------------------------------------------------------------------------------------------------- topics
 
-    def subscribe(self, topic: str) -> Awaitable[None]:
+    def subscribe(self, topic: str, after: Optional[int] = None) -> Awaitable[Optional[Resumed]]:
         """Subscribes to a topic, or to a pattern with "*" for one token or a last ">" for the rest. It has effect at once, awaited or not,
         until unsubscribe() or the end of the connection; retained messages that match are sent first.
 
+        Awaited, it gives None; if durable topics may match it waits until the subscription has reached the present, and gives a Resumed.
+        after: the sequence of the last durable message that the client has seen; what came after it is sent first. None: only what is new.
         Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
         max_subscriptions, and ConnectionClosed.
         """
-        self._subscribe(topic)
-        return sent
+        if not self._subscribe(topic, after):
+            return sent
+        waiter: asyncio.Future[Optional[Resumed]] = asyncio.get_running_loop().create_future()
+        if self._resuming is None:
+            self._resuming = {}
+        self._resuming.setdefault(topic, []).append(waiter)
+        return waiter
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ends one subscription, given exactly as it was made; what was published before still arrives. Raises NotSubscribedError."""
+        self._unsubscribe(topic)
+        self._end_resuming(topic, lambda waiter: _fail(waiter, NotSubscribedError("the subscription was ended")))
+
+    def _on_resumed(self, topic: str, resumed: Resumed) -> None:
+        self._end_resuming(topic, lambda waiter: waiter.set_result(resumed))
+
+    def _end_resuming(self, topic: str, end: Callable[[asyncio.Future[Optional[Resumed]]], None]) -> None:
+        for waiter in (self._resuming or {}).pop(topic, ()):
+            if not waiter.done():
+                end(waiter)
 
     # -------------------------------------------------------------------------------------------------------------- closing
 
@@ -109,6 +130,8 @@ class ServerConnection(SharedCalls, AsyncConnection):
             if not waiter.done():
                 waiter.set_exception(closed_exception(self))
         self._pings = None
+        for topic in list(self._resuming or ()):
+            self._end_resuming(topic, lambda waiter: _fail(waiter, closed_exception(self)))
 
     # ---------------------------------------------------------------------------------------------------------------- pings
 
@@ -163,6 +186,12 @@ class ServerConnection(SharedCalls, AsyncConnection):
         return self.close_info.reason if self.close_info is not None else None
 
 
+def _fail(waiter: asyncio.Future[Any], error: Exception) -> None:
+    """Nobody need have waited."""
+    waiter.set_exception(error)
+    waiter.exception()
+
+
 async def _join(pieces: Union[Iterable[Message], AsyncIterable[Message]]) -> Union[str, bytes]:
     """One message from its pieces."""
     if isinstance(pieces, AsyncIterable):
@@ -194,12 +223,14 @@ class AsyncServer(TopicServer):
         self._ended: asyncio.Future[None] = loop.create_future()
         self._addresses: list[Any] = []
         engine.attach(loop, max_queue)
-        engine.set_handlers({"open": self._on_open, "pong": _on_pong, "drain": ServerConnection._on_drain, "close": _on_close,
+        engine.set_handlers({"open": self._on_open, "pong": _on_pong, "drain": ServerConnection._on_drain, "close": _on_close, "resumed": ServerConnection._on_resumed,
                              "log": _settings.log_to(logger), "error": self._on_error, "closed": closed_exception})
 
     def _start(self, host: Optional[str], unix: Any, sock: Any) -> None:
         self._engine.start()
         self._loop.add_reader(self._engine.event_fd(), self._on_events)
+        if self._engine.stored_fd() >= 0:
+            self._loop.add_reader(self._engine.stored_fd(), self._engine.deliver_stored)
         if unix is not None:
             self._addresses = [os.fspath(unix)]
         elif isinstance(sock, socket.socket):
@@ -213,6 +244,8 @@ class AsyncServer(TopicServer):
         if self._engine.dispatch():
             return
         self._loop.remove_reader(self._engine.event_fd())
+        if self._engine.stored_fd() >= 0:
+            self._loop.remove_reader(self._engine.stored_fd())
         self._engine.stop(0, "", 0, 0)  # joins the workers, which have ended
         if not self._ended.done():
             self._ended.set_result(None)
@@ -367,6 +400,9 @@ class serve:
         handshake.respond(status, text).
     on_subscribe(connection, topic): a plain function that says by True or False whether the connection may subscribe to the topic; called by
         subscribe().
+    on_durable(message): a plain function that makes of a Durable what is sent: str, bytes, or None for the data as it was published.
+    on_presence(topic, member, present): a plain function that makes what those are sent who watch the topic, or None for nothing. Both are
+        called on threads of the library, which wait for them, and cannot use the server.
     nats: where servers meet to share publications: a URL, several, or a Nats.
     slow_consumer: "refuse" lets send() wait; "close", "drop_oldest".
     logger: by default the logger "wsbeat".
@@ -397,6 +433,8 @@ class serve:
         ssl: Union[_settings.TLS, tuple[Any, Any], None] = None,
         process_request: Optional[ProcessRequest] = None,
         on_subscribe: Optional[Callable[[ServerConnection, str], bool]] = None,
+        on_durable: Optional[Callable[[Durable], Union[Message, None]]] = None,
+        on_presence: Optional[Callable[[str, str, bool], Union[Message, None]]] = None,
         nats: _settings.NatsLike = None,
         logger: Optional[logging.Logger] = None,
         **settings: Any,
@@ -407,9 +445,10 @@ class serve:
         self._logger = logger or logging.getLogger("wsbeat")
         self._where = (host, unix, sock)
         self._max_queue = max_queue or 2**31
-        if on_subscribe is not None and not callable(on_subscribe):
-            raise TypeError("on_subscribe must be a function")
-        self._on_subscribe = on_subscribe
+        self._hooks: dict[str, Optional[Callable[..., object]]] = {"subscribe": on_subscribe, "durable": on_durable, "presence": on_presence}
+        for name, hook in self._hooks.items():
+            if hook is not None and not callable(hook):
+                raise TypeError(f"on_{name} must be a function")
         self._nats = nats
         self._ask = _asking(process_request) if process_request is not None else None
         self._settings = _settings.library_settings(
@@ -423,7 +462,7 @@ class serve:
         if self._ask is not None:
             engine.set_handlers({"handshake": self._ask, "http": self._ask})
         _settings.join_nats(engine, self._nats)
-        engine.set_handlers({"subscribe": self._on_subscribe})
+        engine.set_handlers(self._hooks)
         server = AsyncServer(self._handler, asyncio.get_running_loop(), engine, self._logger, self._max_queue)
         server._start(*self._where)
         return server

@@ -42,22 +42,24 @@ class Connection(SharedCalls, PlainConnection):
         """Sends a ping with at most 125 bytes; on_pong tells the round trip if the payload is unique among those outstanding."""
         self._ping(payload)
 
-    def subscribe(self, topic: str) -> None:
+    def subscribe(self, topic: str, after: Optional[int] = None) -> bool:
         """Subscribes to a topic, or to a pattern with "*" for one token or a last ">" for the rest. It has effect at once, until
         unsubscribe() or the end of the connection; retained messages that match are sent first.
 
+        True: durable topics may match, and on_resumed will tell when the subscription has reached the present. after: the sequence of the
+        last durable message that the client has seen; what came after it is sent first. None: only what is new.
         Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
         max_subscriptions, and ConnectionClosed.
         """
-        self._subscribe(topic)
+        return self._subscribe(topic, after)
 
 
 class Server(TopicServer):
     """A WebSocket server that calls you: register callbacks, then start() or run().
 
     Callbacks run one at a time, on the thread of run(), or on one thread that start() makes. Only on_handshake and on_http run on the
-    library's worker threads and hold the connection up until they return, and on_subscribe on the thread that calls subscribe(). Settings
-    are those of serve(), in seconds and bytes.
+    library's worker threads and hold the connection up until they return, on_durable and on_presence on threads of the library, and
+    on_subscribe on the thread that calls subscribe(). Settings are those of serve(), in seconds and bytes.
 
         server = wsbeat.Server(port=9001)
 
@@ -144,6 +146,24 @@ class Server(TopicServer):
         """Registers function(connection, topic), which says by True or False whether a connection may subscribe. It is called by
         subscribe(), on its thread; what it raises comes out there."""
         return self._register("subscribe", function)
+
+    def on_resumed(self, function: F) -> F:
+        """Registers function(connection, topic, resumed): a subscription with durable topics has reached the present. resumed: Resumed."""
+        return self._register("resumed", function)
+
+    def on_durable(self, function: F) -> F:
+        """Registers function(message), which makes of a Durable what is sent: str, bytes, or None for the data as it was published.
+
+        It is called on threads of the library, which wait for it, and cannot use the server.
+        """
+        return self._register("durable", function)
+
+    def on_presence(self, function: F) -> F:
+        """Registers function(topic, member, present), which makes what those are sent who watch the topic: str, bytes, or None for nothing.
+
+        It is called on threads of the library, which wait for it, and cannot use the server.
+        """
+        return self._register("presence", function)
 
     def _on_error(self, connection: Optional[Connection], where: str, error: Exception) -> None:
         if isinstance(error, ConnectionClosed) and connection is not None and (error.info is None or error.info is connection.close_info):

@@ -110,3 +110,21 @@ class SharedCalls(_Base):
     def unsubscribe(self, topic: str) -> None:
         """Ends one subscription, given exactly as it was made; what was published before still arrives. Raises NotSubscribedError."""
         self._unsubscribe(topic)
+
+    def join(self, topic: str, member: str) -> None:
+        """Joins a topic under a name of 1 to 255 bytes: it is present there, for those who watch, while any connection of any server has
+        joined with it. Joining again under another name replaces the first. Raises InvalidError, LimitError and ConnectionClosed."""
+        self._join(topic, member)
+
+    def leave(self, topic: str) -> None:
+        """Leaves a topic; the end of the connection does, too. Raises NotSubscribedError."""
+        self._leave(topic)
+
+    def watch(self, topic: str) -> None:
+        """From now on the connection is sent what on_presence makes of each change on the topic. Who is there already, members() of the
+        server tells, called afterwards. Raises InvalidError, LimitError and ConnectionClosed."""
+        self._watch(topic)
+
+    def unwatch(self, topic: str) -> None:
+        """Ends a watch. Raises NotSubscribedError."""
+        self._unwatch(topic)
