@@ -50,6 +50,7 @@ void on_disconnected(natsConnection* /*connection*/, void* closure) {
 }
 void on_reconnected(natsConnection* connection, void* closure) {
   link_of(closure).resume_ms = steady_ms() + kSettleMs;
+  ++link_of(closure).connections;
   link_of(closure).set_state(WSB_BACKPLANE_UP, "connected again to NATS at " + url_of(connection));
 }
 void on_closed(natsConnection* /*connection*/, void* closure) {
@@ -69,7 +70,10 @@ uint64_t random_number() {
 
 }  // namespace
 
-NatsBackplane::NatsBackplane(Settings settings) : settings_(std::move(settings)), link_(std::make_shared<Link>()) {
+NatsBackplane::NatsBackplane(Settings settings)
+    : settings_(std::move(settings)),
+      link_(std::make_shared<Link>()),
+      wire_(std::make_shared<Wire>([link = link_] { link->wake(); })) {
   options_ = make_options(settings_);
   link_->origin = random_number();
   link_->prefix = settings_.prefix + ".";
@@ -145,6 +149,7 @@ void NatsBackplane::run() noexcept {
   std::deque<Order> orders;
   while (!closing()) {
     try {
+      serve_wire();
       if (connection_ != nullptr && link_->closed) give_up_connection();
       if (connection_ == nullptr && !connect()) {
         pause(kConnectPauseMs);
@@ -162,6 +167,7 @@ void NatsBackplane::run() noexcept {
     }
   }
   last_moment(orders);
+  wire_->close();
   link_->cut();
   if (connection_ != nullptr) give_up_connection();
   nats_ReleaseThreadMemory();
@@ -176,17 +182,34 @@ void NatsBackplane::pause(int64_t most_ms) {
   });
 }
 
+void NatsBackplane::serve_wire() {
+  if (connection_ != nullptr && link_->state == WSB_BACKPLANE_UP && told_connection_ != link_->connections) {
+    told_connection_ = link_->connections;
+    wire_->tell_connected();
+  }
+  wire_due_ms_ = wire_->run();
+}
+
 // Waits for orders, and for a connection to carry them out. False: look again at what has changed.
 bool NatsBackplane::next_orders(std::deque<Order>& orders) {
   std::unique_lock<std::mutex> lock(link_->mutex);
-  link_->changed.wait(lock, [&] {
+  const auto has_something = [&] {
     const bool work = !orders.empty() || !queue_.empty();
-    return closing_ || link_->closed || (work && link_->state == WSB_BACKPLANE_UP);
-  });
-  if (closing_ || link_->closed) return false;
-  const int64_t wait_ms = link_->resume_ms - steady_ms();
-  if (wait_ms > 0) {
-    link_->changed.wait_for(lock, std::chrono::milliseconds(wait_ms));
+    const bool up = link_->state == WSB_BACKPLANE_UP;
+    return closing_ || link_->closed || (work && up) || wire_->has_work() ||
+           (up && told_connection_ != link_->connections);
+  };
+  constexpr int64_t kLongMs = 3'600'000;
+  const int64_t due_ms = std::clamp<int64_t>(wire_due_ms_ - steady_ms(), 0, kLongMs);
+  link_->changed.wait_for(lock, std::chrono::milliseconds(due_ms), has_something);
+  const bool work = !orders.empty() || !queue_.empty();
+  if (closing_ || link_->closed || !work || link_->state != WSB_BACKPLANE_UP) return false;
+  const int64_t resume_ms = link_->resume_ms;
+  if (resume_ms > steady_ms()) {
+    const int64_t wait_ms = std::min(resume_ms, wire_due_ms_) - steady_ms();
+    link_->changed.wait_for(lock, std::chrono::milliseconds(std::max<int64_t>(wait_ms, 0)), [&] {
+      return closing_ || link_->closed || link_->state != WSB_BACKPLANE_UP || wire_->has_work();
+    });
     return false;
   }
   if (orders.empty()) orders.swap(queue_);
@@ -211,6 +234,8 @@ bool NatsBackplane::connect() {
   }
   complaint_.clear();
   max_payload_ = natsConnection_GetMaxPayload(connection_);
+  wire_->use(connection_);
+  ++link_->connections;
   for (auto& [subject, subscription] : subscriptions_) subscription = nullptr;
   for (auto& entry : subscriptions_) (void)add_subscription(entry.first);
   if (natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED) {
@@ -224,6 +249,7 @@ void NatsBackplane::give_up_connection() {
     natsSubscription_Destroy(subscription);  // null is allowed
     subscription = nullptr;
   }
+  wire_->use(nullptr);
   natsConnection_Close(connection_);
   natsConnection_Destroy(connection_);
   connection_ = nullptr;

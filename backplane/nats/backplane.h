@@ -11,8 +11,7 @@
 #include <thread>
 
 #include "link.h"
-
-typedef struct __natsOptions natsOptions;
+#include "wire.h"
 
 namespace wsb::nats {
 
@@ -59,6 +58,7 @@ class NatsBackplane {
   void run() noexcept;
   bool connect();
   void give_up_connection();
+  void serve_wire();
   bool next_orders(std::deque<Order>& orders);
   // False: it could not be sent now, and stays the first.
   bool carry_out(Order& order);
@@ -70,6 +70,7 @@ class NatsBackplane {
 
   const Settings settings_;
   const LinkRef link_;
+  const WireRef wire_;
   natsOptions* options_ = nullptr;
   std::thread thread_;
 
@@ -82,6 +83,8 @@ class NatsBackplane {
 
   // The thread's own.
   natsConnection* connection_ = nullptr;
+  uint64_t told_connection_ = 0;  // the last one that the wire's listeners were told of
+  int64_t wire_due_ms_ = INT64_MAX;
   std::map<std::string, natsSubscription*> subscriptions_;  // by subject; null until there is a connection
   std::string complaint_;                                   // the last one, so that it is not repeated
 };

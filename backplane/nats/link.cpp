@@ -38,11 +38,15 @@ int64_t steady_ms() noexcept {
 
 void Link::set_state(uint32_t now, const std::string& text) {
   const uint32_t before = state.exchange(now);
+  wake();
+  if (before != now) say(text);
+}
+
+void Link::wake() {
   {
     const std::lock_guard<std::mutex> lock(mutex);  // so that nobody misses it between looking and waiting
   }
   changed.notify_all();
-  if (before != now) say(text);
 }
 
 void Link::say(const std::string& text) {
@@ -71,8 +75,14 @@ void Link::deliver(natsMsg* message) {
   const std::lock_guard<std::mutex> lock(host_mutex_);
   if (host_ == nullptr || (ours && (header.origin == origin || !seen_.first_time(header.origin, header.number))))
     return;
-  const wsb_backplane_message given{sizeof given, topic.data(), topic.size(), data, length, header.kind, header.flags,
-                                    0,            0,            nullptr,      0};
+  wsb_backplane_message given{};
+  given.size = sizeof given;
+  given.topic = topic.data();
+  given.topic_length = topic.size();
+  given.data = data;
+  given.length = length;
+  given.kind = header.kind;
+  given.flags = header.flags;
   host_->deliver(host_->server, &given);
 }
 

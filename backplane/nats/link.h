@@ -24,14 +24,16 @@ struct Link {
   void say(const std::string& text);  // the state unchanged
   void deliver(natsMsg* message);
   void cut();
+  void wake();  // the backplane's thread
 
   uint64_t origin = 0;  // of this server
   std::string prefix;   // with its dot
   std::atomic<uint32_t> state{WSB_BACKPLANE_DOWN};
-  std::atomic<int64_t> resume_ms{0};  // of the steady clock: publications wait until then
-  std::atomic<bool> closed{false};    // NATS's client has given this connection up
-  std::mutex mutex;                   // of the sender's queue
-  std::condition_variable changed;    // the state, or the queue
+  std::atomic<int64_t> resume_ms{0};     // of the steady clock: publications wait until then
+  std::atomic<uint64_t> connections{0};  // how often NATS was reached
+  std::atomic<bool> closed{false};       // NATS's client has given this connection up
+  std::mutex mutex;                      // of the sender's queue
+  std::condition_variable changed;       // the state, or the queue
 
  private:
   friend class NatsBackplane;
