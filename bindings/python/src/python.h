@@ -4,7 +4,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <pybind11/pybind11.h>
 
-#include <cxxabi.h>
 #include <structmember.h>
 #include <unistd.h>
 #include <atomic>
@@ -43,7 +42,7 @@ auto take_lock(Take&& take) noexcept {
   while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
   try {
     return take();
-  } catch (abi::__forced_unwind&) {
+  } catch (...) {  // nothing else throws
     for (;;) ::pause();
   }
 }
