@@ -142,6 +142,11 @@ std::string prometheus_text(const MetricsSum& sum) {
          t.publish_reached);
   single(out, "wsbeat_publish_refused_total", "counter", "Receivers whose queue refused a publication.",
          t.publish_refused);
+  single(out, "wsbeat_presence_members", "gauge", "Names present on topics, as far as this server knows.",
+         t.presence_members);
+  single(out, "wsbeat_presence_watches", "gauge", "Watches of topics now.", t.presence_watches);
+  single(out, "wsbeat_presence_joins_total", "counter", "Connections that joined a topic.", t.presence_joins);
+  single(out, "wsbeat_presence_leaves_total", "counter", "Connections that left a topic.", t.presence_leaves);
   single(out, "wsbeat_retained_messages", "gauge", "Retained messages.", t.retained_messages);
   single(out, "wsbeat_retained_bytes", "gauge", "Bytes of retained messages and their names.", t.retained_bytes);
   single(out, "wsbeat_backplane_up", "gauge", "1: the backplane is connected.",
@@ -149,7 +154,8 @@ std::string prometheus_text(const MetricsSum& sum) {
   single(out, "wsbeat_backplane_published_total", "counter", "Publications that the backplane took.",
          t.backplane_published);
   single(out, "wsbeat_backplane_refused_total", "counter", "Publications that it did not take.", t.backplane_refused);
-  single(out, "wsbeat_backplane_received_total", "counter", "Messages that the backplane brought.", t.backplane_received);
+  single(out, "wsbeat_backplane_received_total", "counter", "Messages that the backplane brought.",
+         t.backplane_received);
   single(out, "wsbeat_durable_stored_total", "counter", "Publications to durable topics that the store has.",
          t.durable_stored);
   single(out, "wsbeat_durable_refused_total", "counter", "Publications to durable topics that it has not taken.",

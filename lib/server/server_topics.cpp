@@ -31,7 +31,7 @@ int Server::subscribe_here(Worker& worker, uint64_t id, std::string_view pattern
   const std::lock_guard<std::mutex> lock(topics.mutex());
   const int result = worker.subscribe(id, pattern, change, wish, order);
   if (change == core::TopicTrie::Change::kNone) return result;
-  const Worker::CallbackScope later;  // no end is told under the lock
+  const Worker::CallbackScope later;                     // no end is told under the lock
   const bool resumes = wish != nullptr && wish->resume;  // its replay brings the durable ones
   topics.retained().match(pattern, [&](const core::RetainedMessages::Kept& kept) {
     if (kept.sequence == 0 || !resumes) send_retained(worker, id, pattern, kept);
@@ -80,6 +80,7 @@ void Server::set_backplane(const wsb_backplane& backplane) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (state_ != State::kCreated) throw ApiError(WSB_E_STATE, "the server was started before");
   if (!context_.backplane.set(backplane)) throw ApiError(WSB_E_STATE, "the server has a backplane");
+  if (context_.backplane.has_presence()) presence_.cross();
 }
 
 int Server::open_backplane(const wsb_backplane_host& host) {
