@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import queue
+import sys
 import threading
 import weakref
 
@@ -211,7 +212,7 @@ def test_order_of_send_and_publish(start):
 def test_publishing_from_threads(joined):
     """Each thread's publications arrive in its order, and what the event thread sends keeps its own while others flush it."""
     server, join = joined(max_queue_bytes=2**24)
-    per_thread = 1500
+    per_thread, rounds = 2000, 12
 
     @server.on_message
     def on_message(conn, message):
@@ -225,17 +226,26 @@ def test_publishing_from_threads(joined):
         for number in range(per_thread):
             assert server.publish(f"numbers.{name}", f"{name} {number}").reached == 1
 
-    threads = [threading.Thread(target=publish, args=(name,)) for name in ("a", "b", "c")]
-    client.send_text("go")
-    for thread in threads:
-        thread.start()
-    seen = {"a": [], "b": [], "c": [], "sender": []}
-    for _ in range(4 * per_thread):
-        name, number = client.recv_text().split()
-        seen[name].append(int(number))
-    assert all(numbers == list(range(per_thread)) for numbers in seen.values())
-    for thread in threads:
-        thread.join()
+    def one_round():
+        threads = [threading.Thread(target=publish, args=(name,)) for name in ("a", "b", "c")]
+        seen = {"a": [], "b": [], "c": [], "sender": []}
+        for thread in threads:
+            thread.start()
+        client.send_text("go")
+        for _ in range(4 * per_thread):
+            name, number = client.recv_text().split()
+            seen[name].append(int(number))
+        for thread in threads:
+            thread.join()
+        assert all(numbers == list(range(per_thread)) for numbers in seen.values())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(rounds):
+            one_round()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_refused_receivers_are_told(joined):
