@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "store.h"
+
 namespace wsb::nats {
 
 namespace {
@@ -77,6 +79,9 @@ NatsBackplane::NatsBackplane(Settings settings)
   options_ = make_options(settings_);
   link_->origin = random_number();
   link_->prefix = settings_.prefix + ".";
+  if (settings_.durable.patterns.empty()) return;
+  link_->durable = std::make_shared<DurableTopics>(settings_.prefix, settings_.durable.patterns);
+  durable_ = std::make_shared<Durable>(link_, wire_, link_->durable, settings_.durable);
 }
 
 NatsBackplane::~NatsBackplane() {
@@ -89,6 +94,7 @@ void NatsBackplane::open(const wsb_backplane_host& host) {
     const std::lock_guard<std::mutex> lock(link_->host_mutex_);
     link_->host_ = &host;
   }
+  if (durable_ != nullptr) durable_->start();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -100,13 +106,30 @@ void NatsBackplane::close() {
   link_->changed.notify_all();
   if (thread_.joinable()) thread_.join();
   link_->cut();
+  if (durable_ != nullptr) durable_->close();
+}
+
+bool NatsBackplane::is_too_big(const wsb_backplane_message& message) const noexcept {
+  constexpr size_t kHeaderBytes = 160;  // at most, with NATS's own line
+  const int64_t most = max_payload_;
+  return most != 0 && message.length + message.key_length + kHeaderBytes > static_cast<uint64_t>(most);
+}
+
+int NatsBackplane::store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int), void* context) {
+  if (settings_.refuse_when_down && link_->state != WSB_BACKPLANE_UP) return WSB_E_STATE;
+  if (is_too_big(message)) return WSB_E_TOO_BIG;
+  uint64_t others = 0;
+  {
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    others = queued_bytes_;
+  }
+  if (others > settings_.buffer_bytes) return WSB_E_FULL;
+  return durable_->store->add(message, settings_.buffer_bytes - others, done, context);
 }
 
 int NatsBackplane::publish(const wsb_backplane_message& message) {
   if (settings_.refuse_when_down && link_->state != WSB_BACKPLANE_UP) return WSB_E_STATE;
-  constexpr size_t kHeaderBytes = 96;  // with NATS's own line
-  const int64_t most = max_payload_;
-  if (most != 0 && message.length + kHeaderBytes > static_cast<uint64_t>(most)) return WSB_E_TOO_BIG;
+  if (is_too_big(message)) return WSB_E_TOO_BIG;
   Order order;
   order.subject.reserve(link_->prefix.size() + message.topic_length);
   order.subject.append(link_->prefix).append(message.topic, message.topic_length);
@@ -114,10 +137,10 @@ int NatsBackplane::publish(const wsb_backplane_message& message) {
   {
     const std::lock_guard<std::mutex> lock(link_->mutex);
     order.header = header_value(link_->origin, number_ + 1, message.kind, message.flags);
-    const uint64_t bytes = order.bytes();
+    const uint64_t bytes = order.bytes() + (durable_ == nullptr ? 0 : durable_->store->bytes());
     if (queued_bytes_ + bytes > settings_.buffer_bytes) return WSB_E_FULL;
+    queued_bytes_ += order.bytes();
     queue_.push_back(std::move(order));
-    queued_bytes_ += bytes;
     ++number_;
   }
   link_->changed.notify_all();
@@ -167,6 +190,7 @@ void NatsBackplane::run() noexcept {
     }
   }
   last_moment(orders);
+  if (durable_ != nullptr) durable_->store->stop_listening();
   wire_->close();
   link_->cut();
   if (connection_ != nullptr) give_up_connection();
@@ -330,7 +354,20 @@ void NatsBackplane::last_moment(std::deque<Order>& orders) {
   for (Order& order : orders) {
     if (order.kind == Order::Kind::kPublish && !send(order)) return;
   }
+  await_store();
   (void)natsConnection_FlushTimeout(connection_, kLastMomentMs);
+}
+
+// Those that publish may still learn what has become of it.
+void NatsBackplane::await_store() {
+  if (durable_ == nullptr) return;
+  constexpr int64_t kLookMs = 2;
+  const int64_t until_ms = steady_ms() + kLastMomentMs;
+  while (!durable_->store->is_empty() && link_->state == WSB_BACKPLANE_UP && steady_ms() < until_ms) {
+    (void)wire_->run();
+    std::unique_lock<std::mutex> lock(link_->mutex);
+    link_->changed.wait_for(lock, std::chrono::milliseconds(kLookMs));
+  }
 }
 
 }  // namespace wsb::nats

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 
+#include "durable.h"
 #include "link.h"
 #include "wire.h"
 
@@ -26,6 +28,7 @@ struct Settings {
   uint64_t buffer_bytes = 8 << 20;
   bool refuse_when_down = false;
   uint32_t ping_interval_ms = 5000;
+  DurableSettings durable;
 };
 
 // natsOptions that fit the settings; throws std::runtime_error with the field that does not.
@@ -44,6 +47,9 @@ class NatsBackplane {
   int publish(const wsb_backplane_message& message);
   int subscribe(std::string_view pattern, bool wanted);
   uint32_t state() const noexcept { return link_->state; }
+  // Null: nothing is durable.
+  Durable* durable() noexcept { return durable_.get(); }
+  int store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int), void* context);
 
  private:
   struct Order {
@@ -66,11 +72,14 @@ class NatsBackplane {
   bool add_subscription(const std::string& subject);
   void pause(int64_t most_ms);
   void last_moment(std::deque<Order>& orders);
+  void await_store();
   bool closing();
+  bool is_too_big(const wsb_backplane_message& message) const noexcept;
 
   const Settings settings_;
   const LinkRef link_;
   const WireRef wire_;
+  std::shared_ptr<Durable> durable_;
   natsOptions* options_ = nullptr;
   std::thread thread_;
 

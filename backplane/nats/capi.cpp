@@ -8,6 +8,7 @@
 
 #include "backplane.h"
 #include "core/topic_name.h"
+#include "replays.h"
 
 namespace {
 
@@ -47,6 +48,29 @@ void take(T& setting, T value, uint64_t least, uint64_t most, const char* field)
   setting = value;
 }
 
+void take_durable(wsb::nats::DurableSettings& out, const wsb_nats_options& given) {
+  if (given.durable != nullptr) {
+    try {
+      out.patterns = wsb::nats::DurableTopics::read(given.durable);
+    } catch (const std::runtime_error& wrong) {
+      throw std::runtime_error(std::string("durable: ") + wrong.what());
+    }
+  }
+  constexpr uint32_t kMostAgeS = 3650U * 86'400;
+  constexpr int64_t kMsPerS = 1000;
+  uint32_t age_s = 86'400;
+  if (given.durable_max_age_s == WSB_OFF) {
+    age_s = 0;
+  } else {
+    take(age_s, given.durable_max_age_s, 1, kMostAgeS, "durable_max_age_s");
+  }
+  out.max_age_ms = age_s * kMsPerS;
+  take(out.max_bytes, given.durable_max_bytes, 1024, uint64_t{1} << 50, "durable_max_bytes");
+  take(out.replicas, given.durable_replicas, 1, 5, "durable_replicas");
+  take(out.max_replay, given.max_replay, 1, 100'000'000, "max_replay");
+  take(out.memory_bytes, given.replay_memory_bytes, 1024, uint64_t{1} << 32, "replay_memory_bytes");
+}
+
 Settings settings_of(const wsb_nats_options& given) {
   constexpr size_t kMostPrefixBytes = 128;
   Settings out;
@@ -65,6 +89,11 @@ Settings settings_of(const wsb_nats_options& given) {
   if (error != wsb::core::TopicError::kNone)
     throw std::runtime_error(std::string("prefix: ") + wsb::core::topic_error_text(error));
   if (out.prefix.size() > kMostPrefixBytes) throw std::runtime_error("prefix: longer than 128 bytes");
+  take_durable(out.durable, given);
+  constexpr size_t kMostStreamNameBytes = 255;  // JetStream's
+  if (!out.durable.patterns.empty() && wsb::nats::stream_name(out.prefix).size() > kMostStreamNameBytes) {
+    throw std::runtime_error("prefix: too long to name a stream");
+  }
   return out;
 }
 
@@ -110,6 +139,29 @@ void nats_close(void* self) {
   delete static_cast<NatsBackplane*>(self);
 }
 
+int nats_keeps(void* self, const char* pattern, size_t length) {
+  return of(self).durable()->topics.overlaps({pattern, length}) ? 1 : 0;
+}
+
+int nats_store(void* self, const wsb_backplane_message* message, void (*done)(void*, int, uint64_t, int),
+               void* context) {
+  return guarded([&] { return of(self).store(*message, done, context); });
+}
+
+int nats_replay(void* self, const char* pattern, size_t length, uint64_t after, uint64_t ticket) {
+  return guarded([&]() -> int {
+    of(self).durable()->replays->begin({pattern, length}, after, ticket);
+    return WSB_OK;
+  });
+}
+
+void nats_forget(void* self, uint64_t ticket) {
+  (void)guarded([&]() -> int {
+    of(self).durable()->replays->forget(ticket);
+    return WSB_OK;
+  });
+}
+
 int failed(int code, const char* text, char* error, size_t capacity) noexcept {
   if (capacity != 0) {
     const size_t length = std::min(std::strlen(text), capacity - 1);
@@ -135,6 +187,12 @@ extern "C" int wsb_nats_create(const wsb_nats_options* options, wsb_backplane* o
     table.unsubscribe = nats_unsubscribe;
     table.state = nats_state;
     table.close = nats_close;
+    if (made->durable() != nullptr) {
+      table.keeps = nats_keeps;
+      table.store = nats_store;
+      table.replay = nats_replay;
+      table.forget = nats_forget;
+    }
     table.self = made.release();
     *out = table;
     return WSB_OK;

@@ -33,7 +33,8 @@ std::optional<std::string> intersection(std::string_view one, std::string_view o
 std::string stream_name(std::string_view prefix) {
   std::string out;
   for (const char c : prefix) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
     if (plain) {
       out += c;
       continue;
@@ -50,7 +51,8 @@ DurableTopics::DurableTopics(const std::string& prefix, std::vector<std::string>
 
 std::vector<std::string> DurableTopics::read(std::string_view list) {
   std::vector<std::string> all;
-  while (!list.empty()) {
+  if (list.empty()) return all;
+  while (list.data() != nullptr) {
     const size_t comma = list.find(',');
     const std::string one(list.substr(0, comma));
     list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
@@ -69,7 +71,8 @@ std::vector<std::string> DurableTopics::read(std::string_view list) {
   }
   for (size_t at = 0; at < out.size(); ++at) {
     for (size_t by = 0; by < at; ++by) {
-      if (intersection(out[at], out[by])) throw std::runtime_error("\"" + out[by] + "\" and \"" + out[at] + "\" overlap");
+      if (intersection(out[at], out[by]))
+        throw std::runtime_error("\"" + out[by] + "\" and \"" + out[at] + "\" overlap");
     }
   }
   return out;

@@ -232,7 +232,7 @@ void StreamReader::answered(const Answer& answer) {
     positioned_ = true;
   }
   complaint_.clear();
-  if (handlers_.started) handlers_.started(number_of(answer.json, "num_pending") + sent);
+  if (handlers_.started) handlers_.started(position_, number_of(answer.json, "num_pending") + sent);
   std::deque<MessageRef> held;
   held.swap(attempt_.held);
   for (const MessageRef& message : held) {

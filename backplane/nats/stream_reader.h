@@ -42,8 +42,9 @@ class StreamReader : public Wire::Listener, public std::enable_shared_from_this<
    * returns. They may call stop(), taken() and everything of Wire's that any thread may.
    */
   struct Handlers {
-    // Where it begins, each time that it begins (again): so many messages are there to be read. Before any of them. May be empty.
-    std::function<void(uint64_t pending)> started;
+    // Each time that it begins (again), before any message: nothing matches up to `position` but what was told (0: not known), and `pending`
+    // messages are there to be read. May be empty.
+    std::function<void(uint64_t position, uint64_t pending)> started;
     // `pending`: so many more were there when JetStream sent this one. The message is valid during the call only.
     std::function<void(uint64_t sequence, uint64_t pending, natsMsg* message)> message;
     // Nothing matches up to this sequence but what was told. Now and then, when nothing else happens. May be empty.

@@ -90,9 +90,9 @@ void Wire::listen(std::weak_ptr<Listener> listener) {
 
 bool Wire::send(const std::string& subject, const std::string& reply, std::string_view data) {
   if (connection_ == nullptr) return false;
-  const char* const answer_to = reply.empty() ? nullptr : reply.c_str();
-  return natsConnection_PublishRequest(connection_, subject.c_str(), answer_to, data.data(),
-                                       static_cast<int>(data.size())) == NATS_OK;
+  const auto length = static_cast<int>(data.size());
+  if (reply.empty()) return natsConnection_Publish(connection_, subject.c_str(), data.data(), length) == NATS_OK;
+  return natsConnection_PublishRequest(connection_, subject.c_str(), reply.c_str(), data.data(), length) == NATS_OK;
 }
 
 bool Wire::is_connected() const noexcept {

@@ -28,6 +28,14 @@ typedef struct wsb_nats_options {
                               * beyond it they are refused with WSB_E_FULL */
   uint32_t refuse_when_down; /* 0 or 1: while NATS cannot be reached publications are refused with WSB_E_STATE instead of kept */
   uint32_t ping_interval_ms; /* default 5000, 100..600000: a silent connection is given up after three of them */
+  /* Durable topics, docs/scaling.md. They are kept by a JetStream stream that is made, or made to fit, when NATS is reached. */
+  const char *durable;          /* patterns with commas: "orders.>,rooms.*.log". None may overlap another. Default: none */
+  uint64_t durable_max_bytes;   /* default 256 MiB, 1024..2^50: what the stream holds at most; beyond it the oldest is dropped */
+  uint32_t durable_max_age_s;   /* default 86400, 1..315360000, or WSB_OFF: what is older is dropped */
+  uint32_t durable_replicas;    /* default 1, 1..5: NATS servers that hold the stream */
+  uint32_t max_replay;          /* default 10000, 1..10^8: a subscription that missed more messages is told so instead of getting them */
+  uint32_t reserved;
+  uint64_t replay_memory_bytes; /* default 8 MiB, 1024..2^32: of the newest durable messages (at most 8192), for replays without NATS */
 } wsb_nats_options;
 
 static inline void wsb_nats_options_init(wsb_nats_options *options) {
