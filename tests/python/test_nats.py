@@ -1,6 +1,8 @@
 """Servers in Python that meet at a real NATS server, and what happens without libwsbeat-nats."""
 
+import math
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ import wsraw
 from conftest import connect, in_thread, run, until
 
 import wsbeat
+from wsbeat import _settings
 
 LIMIT_S = 20
 PACKAGE = Path(wsbeat.__file__).parent
@@ -161,6 +164,124 @@ def test_retained_messages_cross(start, start_nats):
             pass
         with wsraw.connect(there.port) as late:
             assert late.recv_text() == "newest"
+
+
+# --------------------------------------------------------------------------------------------------- JetStream: durable topics
+
+DURABLE = ["orders.>", "log.*"]
+
+
+@pytest.fixture
+def jetstream(start_nats, tmp_path):
+    """A NATS server that keeps streams."""
+    return start_nats("-js", "-sd", tmp_path / "streams")
+
+
+def durable_server(start, url, formats=True, **settings):
+    """A callback server; on_resumed's arguments go to its `resumed`."""
+    server = wsbeat.Server(port=0, nats=wsbeat.Nats(url, durable=DURABLE, ping_interval=0.2, **settings))
+    server.resumed = queue.Queue()
+
+    @server.on_message
+    def on_message(conn, message):
+        topic, _, after = message.partition(" ")
+        conn.subscribe(topic, after=int(after) if after else None)
+
+    server.on_resumed(lambda conn, topic, resumed: (conn.send("resumed {} {} {}".format(*resumed)), server.resumed.put((topic, resumed))))
+    if formats:
+        server.on_durable(lambda message: f"{message.sequence} {message.data} {message.subscription}")
+    return start(server)
+
+
+def test_durable_topics(start, jetstream):
+    """Across servers: stored once, in order, and what was missed comes after a reconnect."""
+    here, there = durable_server(start, jetstream.url), durable_server(start, jetstream.url)
+    client = wsraw.connect(there.port)
+    assert client.command("orders.>") == "resumed 0 0 False"
+    futures = [here.publish("orders.1", f"order {number}").stored for number in range(1, 201)]
+    assert [future.result(LIMIT_S) for future in futures] == [wsbeat.Stored(number, False) for number in range(1, 201)]
+    assert [client.recv_text() for _ in range(200)] == [f"{number} order {number} None" for number in range(1, 201)]
+    assert here.publish("orders.1", "order 201", key="201").stored.result(LIMIT_S) == (201, False)
+    assert there.publish("orders.1", "again", key="201").stored.result(LIMIT_S).duplicate
+    assert here.publish("plain", "x").stored is None
+    client.close()
+    with wsraw.connect(here.port) as back:
+        back.send_text("orders.* 150")
+        assert [back.recv_text() for _ in range(51)] == [f"{number} order {number} orders.*" for number in range(151, 202)]
+        assert back.recv_text() == "resumed 201 51 False"
+        there.publish("orders.2", "live")
+        assert back.recv_text() == "202 live None"
+        assert back.command("orders.> 1000") == "resumed 202 0 True"
+
+
+def test_durable_topics_outlive_servers_and_nats(start, jetstream):
+    """NATS is killed while publications wait; all are stored once when it is back, and the stream knows the old ones."""
+    first = durable_server(start, jetstream.url)
+    first.publish("log.a", "one").stored.result(LIMIT_S)
+    jetstream.kill()
+    wait_for(lambda: not is_up(first))
+    waiting = [first.publish("log.a", text).stored for text in ("two", "three")]
+    assert not any(future.done() for future in waiting)
+    jetstream.start()
+    assert [future.result(LIMIT_S).sequence for future in waiting] == [2, 3]
+    first.stop(deadline=0.1)
+    second = durable_server(start, jetstream.url, formats=False)
+    with wsraw.connect(second.port) as client:
+        client.send_text("log.a 0")
+        assert [client.recv_text() for _ in range(4)] == ["one", "two", "three", "resumed 3 3 False"]
+
+
+def test_durable_topics_in_asyncio(start, jetstream):
+    """The handler of the page, with a server in callbacks beside it."""
+    page = (Path(__file__).parent.parent.parent / "docs/python.md").read_text()
+    names = {}
+    exec(re.search(r"^```python\n(async def handler\(ws\):\n    after.*?)^```$", page, re.S | re.M)[1], names)  # pylint: disable=exec-used
+    other = durable_server(start, jetstream.url)
+    other.publish("orders.old", "old").stored.result(LIMIT_S)
+
+    async def main():
+        nats_settings = {"servers": jetstream.url, "durable": "orders.>,log.*", "max_replay": 2}
+        async with wsbeat.serve(names["handler"], "127.0.0.1", 0, nats=nats_settings, on_durable=names["on_durable"]) as server:
+            names["server"] = server
+            with await connect(server, headers=[("last-seen", "0")]) as client:
+                assert await in_thread(client.recv_text) == "1 orders.old old"
+                client.send_text("fresh")
+                assert {await in_thread(client.recv_text) for _ in range(2)} == {"2 orders.new fresh", "stored as 2"}
+                await in_thread(lambda: other.publish("orders.there", "from there").stored.result(LIMIT_S))
+                assert await in_thread(client.recv_text) == "3 orders.there from there"
+            with await connect(server, headers=[("last-seen", "0")]) as client:
+                assert await in_thread(client.recv_text) == "more was missed than is kept"
+
+    run(main())
+
+
+def test_a_stop_tells_what_is_not_known(start, jetstream):
+    server = durable_server(start, jetstream.url)
+    server.publish("log.a", "x").stored.result(LIMIT_S)
+    jetstream.kill()
+    wait_for(lambda: not is_up(server))
+    waiting = [server.publish("log.a", "x").stored for _ in range(5)]
+    server.stop(deadline=0.1)
+    assert all(isinstance(future.exception(LIMIT_S), wsbeat.StateError) for future in waiting)
+
+
+def test_settings_of_durable_topics():
+    fields = _settings.nats_settings(wsbeat.Nats("nats://a", durable=DURABLE, durable_max_age=90.0, durable_max_bytes=2**40, durable_replicas=3,
+                                                 max_replay=7, replay_memory_bytes=4096))
+    assert fields == {"servers": "nats://a", "durable": "orders.>,log.*", "durable_max_age_s": 90, "durable_max_bytes": 2**40,
+                      "durable_replicas": 3, "max_replay": 7, "replay_memory_bytes": 4096, "refuse_when_down": False}
+    assert _settings.nats_settings({"durable_max_age": math.inf})["durable_max_age_s"] == _settings.OFF
+    for wrong, text in (({"durable": "a..b"}, "durable"), ({"durable": "a.*.b,a.c.*"}, "overlap"), ({"durable": ["a,b"]}, "comma"),
+                        ({"durable": "a", "durable_replicas": 9}, "durable_replicas"), ({"durable": "a", "max_replay": 0}, "max_replay"),
+                        ({"durable": "a", "durable_max_age": 10**10}, "durable_max_age")):
+        with pytest.raises(wsbeat.ConfigError, match=text):
+            wsbeat.Server(port=0, nats=wrong)
+    for wrong in ({"durable": 1}, {"durable": [1]}, {"durable_max_age": "1"}):
+        with pytest.raises(TypeError):
+            wsbeat.Server(port=0, nats=wrong)
+
+
+# ---------------------------------------------------------------------------------------------------------------- settings
 
 
 @pytest.mark.parametrize("wrong, text", [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import ssl as _ssl
@@ -66,6 +67,9 @@ class Nats:
     credentials_file: a NATS .creds file. tls_*: trusted issuers, and a client certificate with its key; PEM files.
     buffer_bytes: publications that wait for NATS. refuse_when_down: while it is away they are refused instead of kept.
     ping_interval: seconds; a silent connection is given up after three.
+    durable: patterns of topics that are kept in a JetStream stream; of two that overlap one must cover the other. durable_max_bytes,
+    durable_max_age: what it keeps, in bytes and whole seconds, math.inf for no such end. durable_replicas: NATS servers that hold it.
+    max_replay: a subscription that missed more messages is told so. replay_memory_bytes: of the newest messages, for replays without NATS.
     None is the library's default.
     """
 
@@ -79,6 +83,12 @@ class Nats:
     buffer_bytes: Optional[int] = None
     refuse_when_down: bool = False
     ping_interval: Optional[float] = None
+    durable: Union[str, Sequence[str], None] = None
+    durable_max_bytes: Optional[int] = None
+    durable_max_age: Optional[float] = None
+    durable_replicas: Optional[int] = None
+    max_replay: Optional[int] = None
+    replay_memory_bytes: Optional[int] = None
 
 
 HeartbeatLike = Union[Heartbeat, float, int, None]
@@ -93,6 +103,12 @@ def milliseconds(name: str, seconds: float) -> int:
     if not 0 <= seconds < 4_000_000:
         raise ConfigError(f"{name} is out of range")
     return max(1, round(seconds * 1000))
+
+
+def whole_seconds(name: str, seconds: float) -> int:
+    """At least one, for what the library counts in seconds."""
+    milliseconds(name, seconds / 1000 if isinstance(seconds, (int, float)) else seconds)  # is it a number, and in range
+    return max(1, round(seconds))
 
 
 def heartbeat_fields(heartbeat: HeartbeatLike) -> tuple[int, int, int]:
@@ -237,8 +253,13 @@ def nats_settings(nats: Union[str, Sequence[str], Mapping[str, Any], Nats]) -> d
     for name in ("credentials_file", "tls_ca_file", "tls_cert_file", "tls_key_file"):
         if (path := getattr(nats, name)) is not None:
             out[name] = os.fspath(path)
-    if nats.buffer_bytes is not None:
-        out["buffer_bytes"] = positive("buffer_bytes", nats.buffer_bytes)
+    if nats.durable is not None:
+        out["durable"] = nats.durable if isinstance(nats.durable, str) else joined("durable", nats.durable)
+    for name in ("buffer_bytes", "durable_max_bytes", "durable_replicas", "max_replay", "replay_memory_bytes"):
+        if (number := getattr(nats, name)) is not None:
+            out[name] = positive(name, number)
+    if nats.durable_max_age is not None:
+        out["durable_max_age_s"] = OFF if nats.durable_max_age == math.inf else whole_seconds("durable_max_age", nats.durable_max_age)
     out["refuse_when_down"] = bool(nats.refuse_when_down)
     if nats.ping_interval is not None:
         out["ping_interval_ms"] = milliseconds("ping_interval", nats.ping_interval)
