@@ -126,19 +126,34 @@ void Store::check_later() {
 
 // Those that JetStream has not answered for too long are sent again; it knows them if it had stored them.
 void Store::check() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  checking_ = on_way_ != 0;
-  if (!checking_) return;
-  check_later();
-  if (!ready_ || !durable_.wire->is_connected()) return;
-  const int64_t overdue_ms = steady_ms() - kOverdueMs;
-  for (auto at = waiting_.begin(); at != waiting_.end() && at->first < next_; ++at) {
-    if (at->second.sent_ms <= overdue_ms && at->second.first_sequence == 0 && !send(at->first, at->second)) break;
+  bool overdue = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    checking_ = on_way_ != 0;
+    if (!checking_) return;
+    check_later();
+    if (!ready_ || !durable_.wire->is_connected()) return;
+    const int64_t overdue_ms = steady_ms() - kOverdueMs;
+    for (auto at = waiting_.begin(); at != waiting_.end() && at->first < next_; ++at) {
+      if (at->second.sent_ms > overdue_ms || at->second.first_sequence != 0) continue;
+      overdue = true;
+      if (!send(at->first, at->second)) break;
+    }
   }
+  if (overdue) complain("JetStream does not answer");
+}
+
+// Each text once until something has been stored.
+void Store::complain(const std::string& text) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (complaint_ == text) return;
+    complaint_ = text;
+  }
+  durable_.say("durable topics: cannot store now: " + text);
 }
 
 void Store::try_again_later(const Answer& why) {
-  bool is_new = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (trying_again_ || closed_) return;
@@ -146,8 +161,6 @@ void Store::try_again_later(const Answer& why) {
     ready_ = false;
     next_ = 1;
     on_way_ = 0;
-    is_new = complaint_ != why.error;
-    complaint_ = why.error;
   }
   durable_.wire->later(kTryAgainMs, [weak = durable_.weak_from_this()] {
     const auto durable = weak.lock();
@@ -159,7 +172,7 @@ void Store::try_again_later(const Answer& why) {
     const std::lock_guard<std::mutex> lock(durable->mutex);
     durable->feed->tell_store();
   });
-  if (is_new) durable_.say("durable topics: cannot store now: " + why.error);
+  complain(why.error);
 }
 
 // --------------------------------------------------------------------------------------------------------------------- outcomes

@@ -60,6 +60,7 @@ class Store {
   void try_again_later(const Answer& why);
   void check();
   void check_later();
+  void complain(const std::string& text);
 
   Durable& durable_;
   std::atomic<uint64_t> bytes_{0};

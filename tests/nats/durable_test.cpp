@@ -344,15 +344,34 @@ TEST(Missed, WhenTheOldestAreNotKeptAnyMore) {
     small_memory(options);
     options.durable_max_bytes = 65'536;
   });
-  for (size_t number = 0; number < 500; ++number) one.store("d.a", std::string(1000, 'x'));
-  one.all_stored();
-  one.wait_delivered(500);
+  for (size_t number = 1; number <= 500; ++number) {
+    one.store("d.a", std::string(1000, 'x'));
+    if (number % 20 != 0) continue;  // else they would be gone before anyone had read them
+    one.all_stored();
+    one.wait_delivered(number);
+  }
   one.replay("d.a", 10, 1);
   one.replay("d.a", 480, 2);
   EXPECT_EQ(one.replayed(1).missed, 1);
   EXPECT_TRUE(one.replayed(1).got.empty());
   EXPECT_EQ(one.replayed(2).missed, 0);
   EXPECT_EQ(one.replayed(2).got.size(), 20U);
+}
+
+TEST(Missed, WhatWasGoneBeforeItCouldBeReadIsTold) {
+  NatsServer nats;
+  Instance one(nats.url(), [](wsb_nats_options& options) { options.durable_max_bytes = 1024; });
+  one.replay("d.a", UINT64_MAX, 1);
+  (void)one.replayed(1);
+  constexpr size_t kMessages = 5000;
+  for (size_t number = 0; number < kMessages; ++number) one.store("d.a", std::string(500, 'x'));
+  one.all_stored();
+  wait_for([&] { return !one.delivered().empty() && one.delivered().back().sequence == kMessages; }, "the last");
+  expect_in_order(one.delivered());
+  EXPECT_LT(one.delivered().size(), kMessages);
+  EXPECT_TRUE(one.was_told("were not kept until they could be read"));
+  one.replay("d.a", 1, 2);
+  EXPECT_EQ(one.replayed(2).missed, 1);
 }
 
 TEST(Missed, WhenTheStreamWasMadeAnew) {

@@ -88,6 +88,13 @@ WRONG = [
     (["--nats-cert", "file"], "--nats-cert"),
     (["--nats-key", "file"], "--nats-key"),
     (["--nats", "nats://127.0.0.1:1", "--nats-buffer-bytes", "1"], "--nats-buffer-bytes"),
+    (["--nats", "nats://127.0.0.1:1", "--durable-replicas", "3"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-replicas", "6"], "--durable-replicas"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-max-age-s", "1d"], "--durable-max-age-s"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-max-bytes", "1"], "--durable-max-bytes"),
+    (["--durable", "a"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a..b"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a,b"], "--durable"),
     (["--help=me"], "--help"),
     (["--version=2"], "--version"),
     # Texts that only the library judges.

@@ -182,6 +182,17 @@ constexpr Flag kFlags[] = {
        o.nats_refuse = v.is_off();
        if (!o.nats_refuse) o.nats_buffer_bytes = v.number64(1024, uint64_t{1} << 32, " or off");
      }},
+    {"--durable", nullptr, true,
+     [](Options &o, const Value &v) {
+       const std::string pattern = v.pattern();
+       if (pattern.find(',') != std::string::npos) v.refuse("without commas");
+       o.durable += (o.durable.empty() ? "" : ",") + pattern;
+     }},
+    {"--durable-max-age-s", nullptr, true,
+     [](Options &o, const Value &v) { o.durable_max_age_s = v.number_or_off(1, 315'360'000, WSB_OFF); }},
+    {"--durable-max-bytes", nullptr, true,
+     [](Options &o, const Value &v) { o.durable_max_bytes = v.number64(1024, uint64_t{1} << 50); }},
+    {"--durable-replicas", nullptr, true, [](Options &o, const Value &v) { o.durable_replicas = v.number(1, 5); }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -218,10 +229,16 @@ void check_together(const Options &options) {
   }
   const bool for_nats = !options.nats_prefix.empty() || !options.nats_credentials.empty() || !options.nats_ca.empty() ||
                         !options.nats_cert.empty() || !options.nats_key.empty() || options.nats_refuse ||
-                        options.nats_buffer_bytes != 0;
+                        options.nats_buffer_bytes != 0 || !options.durable.empty();
   if (for_nats && options.nats.empty()) {
     throw UsageError(
-        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key and --nats-buffer-bytes need --nats");
+        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes and --durable need "
+        "--nats");
+  }
+  const bool for_durable =
+      options.durable_max_age_s != 0 || options.durable_max_bytes != 0 || options.durable_replicas != 0;
+  if (for_durable && options.durable.empty()) {
+    throw UsageError("--durable-max-age-s, --durable-max-bytes and --durable-replicas need --durable");
   }
   if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
     throw UsageError("--proxy-protocol needs --trusted-proxy");
@@ -309,6 +326,9 @@ Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
            --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
            --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
+           --durable PATTERN (none): kept by NATS; repeat for more
+           --durable-max-age-s N|off (86400)  --durable-replicas N (1)
+           --durable-max-bytes N (268435456)
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
            --token SECRET: else 401; as Bearer, Basic, cookie or query token
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time

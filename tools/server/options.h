@@ -43,6 +43,10 @@ struct Options {
   std::string nats_key;
   uint64_t nats_buffer_bytes = 0;
   bool nats_refuse = false;
+  std::string durable;  // patterns with commas
+  uint32_t durable_max_age_s = 0;
+  uint64_t durable_max_bytes = 0;
+  uint32_t durable_replicas = 0;
   bool commands = false;
   bool events = false;
   bool quiet = false;
