@@ -70,12 +70,21 @@ uint64_t random_number() {
   return uint64_t{device()} << 32 | device();
 }
 
+Presence::Tell presence_teller(const LinkRef& link) {
+  return {
+      [link](uint64_t watch, const std::string& member, bool present) { link->tell_presence(watch, member, present); },
+      [link](const std::string& text) { link->say(text); }};
+}
+
 }  // namespace
 
 NatsBackplane::NatsBackplane(Settings settings)
     : settings_(std::move(settings)),
       link_(std::make_shared<Link>()),
-      wire_(std::make_shared<Wire>([link = link_] { link->wake(); })) {
+      wire_(std::make_shared<Wire>([link = link_] { link->wake(); })),
+      presence_(Presence::start(
+          wire_, PresenceSettings(settings_.prefix, settings_.presence_ttl_ms, settings_.durable.replicas),
+          presence_teller(link_))) {
   options_ = make_options(settings_);
   link_->origin = random_number();
   link_->prefix = settings_.prefix + ".";
@@ -188,6 +197,10 @@ void NatsBackplane::run() noexcept {
     } catch (const std::exception& error) {  // no memory: again, a little later
       pause(kConnectPauseMs);
     }
+  }
+  try {
+    presence_->close();
+  } catch (const std::exception&) {  // no memory: the others find out
   }
   last_moment(orders);
   if (durable_ != nullptr) durable_->store->stop_listening();

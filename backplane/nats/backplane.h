@@ -13,6 +13,7 @@
 
 #include "durable.h"
 #include "link.h"
+#include "presence.h"
 #include "wire.h"
 
 namespace wsb::nats {
@@ -29,6 +30,7 @@ struct Settings {
   bool refuse_when_down = false;
   uint32_t ping_interval_ms = 5000;
   DurableSettings durable;
+  uint32_t presence_ttl_ms = 15'000;
 };
 
 // natsOptions that fit the settings; throws std::runtime_error with the field that does not.
@@ -50,6 +52,7 @@ class NatsBackplane {
   // Null: nothing is durable.
   Durable* durable() noexcept { return durable_.get(); }
   int store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int), void* context);
+  Presence& presence() noexcept { return *presence_; }
 
  private:
   struct Order {
@@ -80,6 +83,7 @@ class NatsBackplane {
   const LinkRef link_;
   const WireRef wire_;
   std::shared_ptr<Durable> durable_;
+  const std::shared_ptr<Presence> presence_;
   natsOptions* options_ = nullptr;
   std::thread thread_;
 

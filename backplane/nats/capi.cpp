@@ -83,6 +83,7 @@ Settings settings_of(const wsb_nats_options& given) {
   take(out.tls_key_file, given.tls_key_file);
   take(out.buffer_bytes, given.buffer_bytes, 1024, uint64_t{1} << 32, "buffer_bytes");
   take(out.ping_interval_ms, given.ping_interval_ms, 100, 600'000, "ping_interval_ms");
+  take(out.presence_ttl_ms, given.presence_ttl_ms, 1000, 600'000, "presence_ttl_ms");
   if (given.refuse_when_down > 1) throw std::runtime_error("refuse_when_down: neither 0 nor 1");
   out.refuse_when_down = given.refuse_when_down == 1;
   const wsb::core::TopicError error = wsb::core::check_topic(out.prefix);
@@ -129,6 +130,35 @@ int nats_subscribe(void* self, const char* pattern, size_t length) {
 
 int nats_unsubscribe(void* self, const char* pattern, size_t length) {
   return guarded([&] { return of(self).subscribe({pattern, length}, false); });
+}
+
+int nats_join(void* self, const char* topic, size_t topic_length, const char* member, size_t member_length,
+              uint64_t number) {
+  return guarded([&]() -> int {
+    of(self).presence().join({topic, topic_length}, {member, member_length}, number);
+    return WSB_OK;
+  });
+}
+
+int nats_leave(void* self, const char* /*topic*/, size_t /*topic_length*/, uint64_t number) {
+  return guarded([&]() -> int {
+    of(self).presence().leave(number);
+    return WSB_OK;
+  });
+}
+
+int nats_watch(void* self, const char* topic, size_t topic_length, uint64_t watch) {
+  return guarded([&]() -> int {
+    of(self).presence().watch({topic, topic_length}, watch);
+    return WSB_OK;
+  });
+}
+
+int nats_unwatch(void* self, uint64_t watch) {
+  return guarded([&]() -> int {
+    of(self).presence().unwatch(watch);
+    return WSB_OK;
+  });
 }
 
 uint32_t nats_state(void* self) {
@@ -193,6 +223,10 @@ extern "C" int wsb_nats_create(const wsb_nats_options* options, wsb_backplane* o
       table.replay = nats_replay;
       table.forget = nats_forget;
     }
+    table.join = nats_join;
+    table.leave = nats_leave;
+    table.watch = nats_watch;
+    table.unwatch = nats_unwatch;
     table.self = made.release();
     *out = table;
     return WSB_OK;

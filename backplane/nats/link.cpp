@@ -74,6 +74,11 @@ void Link::cut() {
   host_ = nullptr;
 }
 
+void Link::tell_presence(uint64_t watch, std::string_view member, bool present) {
+  const std::lock_guard<std::mutex> lock(host_mutex_);
+  if (host_ != nullptr) host_->presence(host_->server, watch, member.data(), member.size(), present ? 1 : 0);
+}
+
 void Link::deliver(natsMsg* message) {
   const std::string_view subject = natsMsg_GetSubject(message);
   if (subject.size() <= prefix.size() || subject.compare(0, prefix.size(), prefix) != 0) return;

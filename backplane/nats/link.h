@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "seen.h"
 
@@ -25,6 +26,7 @@ struct Link {
   void set_state(uint32_t now, const std::string& text);
   void say(const std::string& text);  // the state unchanged
   void deliver(natsMsg* message);
+  void tell_presence(uint64_t watch, std::string_view member, bool present);
   void cut();
   void wake();  // the backplane's thread
 

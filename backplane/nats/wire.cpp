@@ -88,9 +88,19 @@ void Wire::listen(std::weak_ptr<Listener> listener) {
   listeners_.push_back(std::move(listener));
 }
 
-bool Wire::send(const std::string& subject, const std::string& reply, std::string_view data) {
+bool Wire::send(const std::string& subject, const std::string& reply, std::string_view data, const Headers& headers) {
   if (connection_ == nullptr) return false;
   const auto length = static_cast<int>(data.size());
+  if (!headers.empty()) {
+    natsMsg* made = nullptr;
+    natsStatus status =
+        natsMsg_Create(&made, subject.c_str(), reply.empty() ? nullptr : reply.c_str(), data.data(), length);
+    const MessageRef message(made);
+    for (const auto& [name, value] : headers) {
+      if (status == NATS_OK) status = natsMsgHeader_Set(made, name.c_str(), value.c_str());
+    }
+    return status == NATS_OK && natsConnection_PublishMsg(connection_, made) == NATS_OK;
+  }
   if (reply.empty()) return natsConnection_Publish(connection_, subject.c_str(), data.data(), length) == NATS_OK;
   return natsConnection_PublishRequest(connection_, subject.c_str(), reply.c_str(), data.data(), length) == NATS_OK;
 }
@@ -124,7 +134,7 @@ std::string Wire::new_inbox() {
   return out;
 }
 
-void Wire::ask(const std::string& subject, std::string_view data, Answered answered) {
+void Wire::ask(const std::string& subject, std::string_view data, Answered answered, const Headers& headers) {
   uint64_t number = 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -133,7 +143,7 @@ void Wire::ask(const std::string& subject, std::string_view data, Answered answe
     questions_[number] = {std::move(answered), steady_ms() + kAnswerMs};
   }
   // One that cannot be sent ends like one that nobody answers: what can be done about it is the same.
-  (void)send(subject, answers_inbox_ + "." + std::to_string(number), data);
+  (void)send(subject, answers_inbox_ + "." + std::to_string(number), data, headers);
 }
 
 void Wire::take_answer(natsMsg* message) {

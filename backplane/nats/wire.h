@@ -42,6 +42,7 @@ const nlohmann::json& object_of(const nlohmann::json& object, const char* name);
 class Wire : public std::enable_shared_from_this<Wire> {
  public:
   using Work = std::function<void()>;
+  using Headers = std::vector<std::pair<std::string, std::string>>;
   using Take = std::function<void(MessageRef message)>;
   using Answered = std::function<void(const Answer& answer)>;
 
@@ -61,12 +62,12 @@ class Wire : public std::enable_shared_from_this<Wire> {
   natsConnection* connection() const noexcept { return connection_; }
   bool is_connected() const noexcept;
   // False: it could not be sent.
-  bool send(const std::string& subject, const std::string& reply, std::string_view data);
+  bool send(const std::string& subject, const std::string& reply, std::string_view data, const Headers& headers = {});
   // Hands each message of the subject to `take`, on NATS's thread. Null: it could not be done.
   natsSubscription* subscribe(const std::string& subject, Take take);
   static void unsubscribe(natsSubscription* subscription);
   // `answered` is called once, on NATS's thread or on this one, within some seconds; not after close().
-  void ask(const std::string& subject, std::string_view data, Answered answered);
+  void ask(const std::string& subject, std::string_view data, Answered answered, const Headers& headers = {});
   static std::string new_inbox();
 
   // --- For the backplane.

@@ -32,9 +32,10 @@ typedef struct wsb_nats_options {
   const char *durable;          /* patterns with commas: "orders.>,rooms.*.log". None may overlap another. Default: none */
   uint64_t durable_max_bytes;   /* default 256 MiB, 1024..2^50: what the stream holds at most; beyond it the oldest is dropped */
   uint32_t durable_max_age_s;   /* default 86400, 1..315360000, or WSB_OFF: what is older is dropped */
-  uint32_t durable_replicas;    /* default 1, 1..5: NATS servers that hold the stream */
+  uint32_t durable_replicas;    /* default 1, 1..5: NATS servers that hold the stream, and what presence keeps */
   uint32_t max_replay;          /* default 10000, 1..10^8: a subscription that missed more messages is told so instead of getting them */
-  uint32_t reserved;
+  uint32_t presence_ttl_ms;     /* default 15000, 1000..600000: a server that is silent for so long is dead and its members are gone; the
+                                 * same on all servers. Presence needs JetStream: see docs/presence.md */
   uint64_t replay_memory_bytes; /* default 8 MiB, 1024..2^32: of the newest durable messages (at most 8192), for replays without NATS */
 } wsb_nats_options;
 
