@@ -265,15 +265,60 @@ def test_a_stop_tells_what_is_not_known(start, jetstream):
     assert all(isinstance(future.exception(LIMIT_S), wsbeat.StateError) for future in waiting)
 
 
+# ------------------------------------------------------------------------------------------------------ JetStream: presence
+
+
+def presence_server(start, url):
+    """Its connections join "room" under the name that their path has, or watch it if that is "watch"."""
+    server = wsbeat.Server(port=0, nats=wsbeat.Nats(url, presence_ttl=1, ping_interval=0.2))
+    server.on_open(lambda conn: conn.watch("room") if conn.path == "/watch" else conn.join("room", conn.path[1:]))
+    server.on_presence(lambda topic, member, present: f"{topic} {member} {present}")
+    start(server)
+    wait_for(lambda: is_up(server))
+    return server
+
+
+MEMBER = """
+import sys, wsbeat
+server = wsbeat.Server(port=0, nats=wsbeat.Nats(sys.argv[1], presence_ttl=1, ping_interval=0.2))
+server.on_open(lambda conn: conn.join("room", "elsewhere"))
+server.start()
+print(server.port, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_presence_across_servers(start, jetstream):
+    """Names come and go on one server and are told on the other; those of a killed process go when its time is up."""
+    here, there = presence_server(start, jetstream.url), presence_server(start, jetstream.url)
+    with wsraw.connect(here.port, "/early"), wsraw.connect(there.port, "/watch") as watching:
+        assert watching.recv_text() == "room early True"
+        with wsraw.connect(here.port, "/alice") as one, wsraw.connect(there.port, "/alice"):
+            assert watching.recv_text() == "room alice True" and sorted(there.members("room")) == ["alice", "early"]
+            one.abort()
+            wait_for(lambda: here.members("room") == ["early"])
+        assert watching.recv_text() == "room alice False"
+        process = subprocess.Popen([sys.executable, "-c", MEMBER, jetstream.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            with wsraw.connect(int(process.stdout.readline())):
+                assert watching.recv_text() == "room elsewhere True"
+                process.kill()
+                assert watching.recv_text() == "room elsewhere False"
+        finally:
+            process.kill()
+            process.communicate()
+        assert there.members("room") == ["early"]
+
+
 def test_settings_of_durable_topics():
     fields = _settings.nats_settings(wsbeat.Nats("nats://a", durable=DURABLE, durable_max_age=90.0, durable_max_bytes=2**40, durable_replicas=3,
-                                                 max_replay=7, replay_memory_bytes=4096))
+                                                 max_replay=7, replay_memory_bytes=4096, presence_ttl=1.5))
     assert fields == {"servers": "nats://a", "durable": "orders.>,log.*", "durable_max_age_s": 90, "durable_max_bytes": 2**40,
-                      "durable_replicas": 3, "max_replay": 7, "replay_memory_bytes": 4096, "refuse_when_down": False}
+                      "durable_replicas": 3, "max_replay": 7, "replay_memory_bytes": 4096, "presence_ttl_ms": 1500, "refuse_when_down": False}
     assert _settings.nats_settings({"durable_max_age": math.inf})["durable_max_age_s"] == _settings.OFF
     for wrong, text in (({"durable": "a..b"}, "durable"), ({"durable": "a.*.b,a.c.*"}, "overlap"), ({"durable": ["a,b"]}, "comma"),
                         ({"durable": "a", "durable_replicas": 9}, "durable_replicas"), ({"durable": "a", "max_replay": 0}, "max_replay"),
-                        ({"durable": "a", "durable_max_age": 10**10}, "durable_max_age")):
+                        ({"durable": "a", "durable_max_age": 10**10}, "durable_max_age"), ({"presence_ttl": 0.5}, "presence_ttl")):
         with pytest.raises(wsbeat.ConfigError, match=text):
             wsbeat.Server(port=0, nats=wrong)
     for wrong in ({"durable": 1}, {"durable": [1]}, {"durable_max_age": "1"}):

@@ -25,11 +25,12 @@ namespace {
   XX(deflate_mem_level) XX(deflate_threshold_bytes) XX(proxy_protocol) XX(app_beat_ms) \
   XX(max_topics_per_connection) XX(max_subscriptions) XX(max_retained_messages) XX(max_retained_bytes)
 
-// Every field of wsb_nats_options but `size` and what is reserved.
+// Every field of wsb_nats_options but `size`.
 #define BINDING_NATS_FIELDS(XX) \
   XX(servers) XX(prefix) XX(name) XX(credentials_file) XX(tls_ca_file) XX(tls_cert_file) XX(tls_key_file) \
   XX(buffer_bytes) XX(refuse_when_down) XX(ping_interval_ms) XX(durable) XX(durable_max_bytes) \
-  XX(durable_max_age_s) XX(durable_replicas) XX(max_replay) XX(replay_memory_bytes)
+  XX(durable_max_age_s) XX(durable_replicas) XX(max_replay) XX(replay_memory_bytes) \
+  XX(presence_ttl_ms)
 // clang-format on
 
 template <typename Number>

@@ -70,6 +70,7 @@ class Nats:
     durable: patterns of topics that are kept in a JetStream stream; of two that overlap one must cover the other. durable_max_bytes,
     durable_max_age: what it keeps, in bytes and whole seconds, math.inf for no such end. durable_replicas: NATS servers that hold it.
     max_replay: a subscription that missed more messages is told so. replay_memory_bytes: of the newest messages, for replays without NATS.
+    presence_ttl: seconds, the same on all servers; one that is silent for so long is dead, and its members are gone.
     None is the library's default.
     """
 
@@ -89,6 +90,7 @@ class Nats:
     durable_replicas: Optional[int] = None
     max_replay: Optional[int] = None
     replay_memory_bytes: Optional[int] = None
+    presence_ttl: Optional[float] = None
 
 
 HeartbeatLike = Union[Heartbeat, float, int, None]
@@ -261,8 +263,9 @@ def nats_settings(nats: Union[str, Sequence[str], Mapping[str, Any], Nats]) -> d
     if nats.durable_max_age is not None:
         out["durable_max_age_s"] = OFF if nats.durable_max_age == math.inf else whole_seconds("durable_max_age", nats.durable_max_age)
     out["refuse_when_down"] = bool(nats.refuse_when_down)
-    if nats.ping_interval is not None:
-        out["ping_interval_ms"] = milliseconds("ping_interval", nats.ping_interval)
+    for name in ("ping_interval", "presence_ttl"):
+        if (duration := getattr(nats, name)) is not None:
+            out[f"{name}_ms"] = milliseconds(name, duration)
     return out
 
 
