@@ -56,7 +56,13 @@ struct Replay {
   uint64_t sent = 0;
   uint64_t sequence = 0;
 };
-using ReplayTickets = std::map<std::string, uint64_t, std::less<>>;  // of one connection, by pattern: at most one for each
+
+// Tickets of one subscription; 0: none.
+struct ReplayTickets {
+  uint64_t under_way = 0;
+  uint64_t told_next = 0;  // over: its on_resumed is on its way to the worker, whatever falls behind meanwhile
+};
+using ReplaysByPattern = std::map<std::string, ReplayTickets, std::less<>>;
 
 // The subscription that a replay is for.
 struct ReplayTarget {

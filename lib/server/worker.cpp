@@ -374,7 +374,7 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
   end_presence(session);
   context_.delivery->closed(session, info);
   std::vector<std::string> wanted_no_more;
-  std::unique_ptr<ReplayTickets> forgotten;
+  std::unique_ptr<ReplaysByPattern> forgotten;
   {
     const std::lock_guard<std::mutex> lock(gate_);
     registry_.remove(session.id);
@@ -386,7 +386,9 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
     }
   }
   if (forgotten) {
-    for (const auto& [pattern, ticket] : *forgotten) context_.backplane.forget(ticket);
+    for (const auto& [pattern, tickets] : *forgotten) {
+      if (tickets.under_way != 0) context_.backplane.forget(tickets.under_way);
+    }
   }
   for (const std::string& pattern : wanted_no_more) context_.backplane.want_no_more(pattern);
   leave_limits(session);

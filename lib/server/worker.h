@@ -249,7 +249,8 @@ class Worker final : public core::TransportEvents {
   void end_presence(Session& session) noexcept;
   ReplayOrder begin_replay(Session& session, std::string_view pattern, uint64_t after, bool tell);
   uint64_t end_replay(Session& session, std::string_view pattern) noexcept;
-  std::unique_ptr<ReplayTickets> end_replays(Session& session) noexcept;
+  std::unique_ptr<ReplaysByPattern> end_replays(Session& session) noexcept;
+  void drop_ticket(const Replay& replay, uint64_t ReplayTickets::*which) noexcept;
   Replay* find_replay(uint64_t ticket) noexcept;
   void fall_behind(Session& session, std::string_view topic, uint64_t sequence, std::vector<ReplayOrder>& orders);
   void give_up_lagging(Session& session);

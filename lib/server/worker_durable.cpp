@@ -1,6 +1,7 @@
 // Durable messages for this worker's connections. Everything here goes through the mailbox, on the worker's own thread too: so a replay, the
 // end of it and what is new arrive in the order in which the backplane brought them.
 #include <new>
+#include <utility>
 
 #include "server/worker.h"
 
@@ -8,32 +9,30 @@ namespace wsb::server {
 
 // ------------------------------------------------------------------------------------------------------- tickets of replays
 
-// With the gate held. What an earlier one of this subscription still owes goes over to it, unless this one was asked for anew (`tell`).
+// With the gate held. If this is not asked for (`tell`), it is to be told what an earlier one that it replaces was to be told.
 ReplayOrder Worker::begin_replay(Session& session, std::string_view pattern, uint64_t after, bool tell) {
   ReplayOrder order{std::string(pattern), after, ++replays_begun_ << core::Registry::kWorkerBits | index_, 0};
-  if (!session.replays) session.replays = std::make_unique<ReplayTickets>();
-  const auto [place, made] = session.replays->try_emplace(order.pattern, 0);
+  if (!session.replays) session.replays = std::make_unique<ReplaysByPattern>();
+  const auto [place, made] = session.replays->try_emplace(order.pattern);
   try {
     Replay& replay = replays_[order.ticket];
     replay.session = &session;
     replay.tell = tell;
     replay.pattern = order.pattern;
-    if (!made) {
-      const Replay& before = replays_.at(place->second);
-      if (!before.over) order.instead_of = place->second;
-      if (!tell) {
-        replay.tell = before.tell;
-        replay.missed = before.missed;
-        replay.sent = before.sent;
-      }
-      replays_.erase(place->second);
-    }
   } catch (...) {
     replays_.erase(order.ticket);
     if (made) session.replays->erase(place);
     throw;
   }
-  place->second = order.ticket;
+  ReplayTickets& tickets = place->second;
+  order.instead_of = tickets.under_way;
+  if (const Replay* before = find_replay(tickets.under_way); before != nullptr && !tell) {
+    replays_[order.ticket].tell = before->tell;
+    replays_[order.ticket].sent = before->sent;
+  }
+  replays_.erase(tickets.under_way);
+  if (tell) replays_.erase(std::exchange(tickets.told_next, 0));
+  tickets.under_way = order.ticket;
   return order;
 }
 
@@ -42,19 +41,32 @@ uint64_t Worker::end_replay(Session& session, std::string_view pattern) noexcept
   if (!session.replays) return 0;
   const auto place = session.replays->find(pattern);
   if (place == session.replays->end()) return 0;
-  const uint64_t ticket = place->second;
+  const ReplayTickets tickets = place->second;
   session.replays->erase(place);
-  if (session.replays->empty()) session.replays.reset();
-  replays_.erase(ticket);
-  return ticket;
+  replays_.erase(tickets.under_way);
+  replays_.erase(tickets.told_next);
+  return tickets.under_way;
 }
 
 // With the gate held.
-std::unique_ptr<ReplayTickets> Worker::end_replays(Session& session) noexcept {
+std::unique_ptr<ReplaysByPattern> Worker::end_replays(Session& session) noexcept {
   if (session.replays) {
-    for (const auto& [pattern, ticket] : *session.replays) replays_.erase(ticket);
+    for (const auto& [pattern, tickets] : *session.replays) {
+      replays_.erase(tickets.under_way);
+      replays_.erase(tickets.told_next);
+    }
   }
   return std::move(session.replays);
+}
+
+// With the gate held. Of one that is over.
+void Worker::drop_ticket(const Replay& replay, uint64_t ReplayTickets::*which) noexcept {
+  Session& session = *replay.session;
+  const auto place = session.replays->find(replay.pattern);
+  const uint64_t ticket = std::exchange(place->second.*which, 0);
+  if (place->second.under_way == 0 && place->second.told_next == 0) session.replays->erase(place);
+  if (session.replays->empty()) session.replays.reset();
+  replays_.erase(ticket);
 }
 
 // With the gate held. Null: not known, or over.
@@ -193,10 +205,12 @@ void Worker::resumed(uint64_t ticket, uint64_t sequence, bool missed) {
     post(std::move(command));
     replay->over = true;
     replay->sequence = sequence;
-    replay->missed = replay->missed || missed;
+    replay->missed = missed;
+    ReplayTickets& tickets = session.replays->find(replay->pattern)->second;
+    tickets.told_next = std::exchange(tickets.under_way, 0);
   }
   trie_.set_flow(*session.topics, replay->pattern, core::Flow::kLive);
-  if (!replay->tell) (void)end_replay(session, replay->pattern);
+  if (!replay->tell) drop_ticket(*replay, &ReplayTickets::under_way);
 }
 
 void Worker::tell_resumed(Session& session, uint64_t ticket) {
@@ -205,8 +219,8 @@ void Worker::tell_resumed(Session& session, uint64_t ticket) {
     const std::lock_guard<std::mutex> lock(gate_);
     const auto found = replays_.find(ticket);
     if (found == replays_.end()) return;
-    told = std::move(found->second);
-    (void)end_replay(session, told.pattern);
+    told = found->second;
+    drop_ticket(found->second, &ReplayTickets::told_next);
   }
   if (session.conn.state() == core::Connection::State::kOpen) context_.delivery->resumed(session, told);
 }

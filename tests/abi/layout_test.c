@@ -78,6 +78,9 @@ static void configuration(void) {
   FIELD(wsb_callbacks, on_refused);
   FIELD(wsb_callbacks, on_log);
   FIELD(wsb_callbacks, on_subscribe);
+  FIELD(wsb_callbacks, on_durable);
+  FIELD(wsb_callbacks, on_resumed);
+  FIELD(wsb_callbacks, on_presence);
   STRUCT(wsb_stop_options);
   FIELD(wsb_stop_options, size);
   FIELD(wsb_stop_options, reason);
@@ -159,17 +162,61 @@ static void events(void) {
   FIELD(wsb_subscribe_event, conn_user);
   FIELD(wsb_subscribe_event, topic);
   FIELD(wsb_subscribe_event, topic_length);
+  STRUCT(wsb_durable_event);
+  FIELD(wsb_durable_event, size);
+  FIELD(wsb_durable_event, topic);
+  FIELD(wsb_durable_event, topic_length);
+  FIELD(wsb_durable_event, subscription);
+  FIELD(wsb_durable_event, subscription_length);
+  FIELD(wsb_durable_event, conn);
+  FIELD(wsb_durable_event, sequence);
+  FIELD(wsb_durable_event, data);
+  FIELD(wsb_durable_event, length);
+  FIELD(wsb_durable_event, kind);
+  FIELD(wsb_durable_event, reserved);
+  STRUCT(wsb_resumed_event);
+  FIELD(wsb_resumed_event, size);
+  FIELD(wsb_resumed_event, conn);
+  FIELD(wsb_resumed_event, conn_user);
+  FIELD(wsb_resumed_event, topic);
+  FIELD(wsb_resumed_event, topic_length);
+  FIELD(wsb_resumed_event, sequence);
+  FIELD(wsb_resumed_event, replayed);
+  FIELD(wsb_resumed_event, missed);
+  FIELD(wsb_resumed_event, reserved);
+  STRUCT(wsb_presence_event);
+  FIELD(wsb_presence_event, size);
+  FIELD(wsb_presence_event, topic);
+  FIELD(wsb_presence_event, topic_length);
+  FIELD(wsb_presence_event, member);
+  FIELD(wsb_presence_event, member_length);
+  FIELD(wsb_presence_event, present);
+  FIELD(wsb_presence_event, reserved);
+  STRUCT(wsb_subscribe_options);
+  FIELD(wsb_subscribe_options, size);
+  FIELD(wsb_subscribe_options, after);
+  FIELD(wsb_subscribe_options, flags);
+  FIELD(wsb_subscribe_options, reserved);
+  STRUCT(wsb_stored_event);
+  FIELD(wsb_stored_event, size);
+  FIELD(wsb_stored_event, result);
+  FIELD(wsb_stored_event, duplicate);
+  FIELD(wsb_stored_event, sequence);
   STRUCT(wsb_publish_options);
   FIELD(wsb_publish_options, size);
   FIELD(wsb_publish_options, exclude);
   FIELD(wsb_publish_options, flags);
   FIELD(wsb_publish_options, reserved);
+  FIELD(wsb_publish_options, key);
+  FIELD(wsb_publish_options, key_length);
+  FIELD(wsb_publish_options, on_stored);
+  FIELD(wsb_publish_options, context);
   STRUCT(wsb_publish_result);
   FIELD(wsb_publish_result, size);
   FIELD(wsb_publish_result, reached);
   FIELD(wsb_publish_result, refused);
   FIELD(wsb_publish_result, backplane);
-  FIELD(wsb_publish_result, reserved);
+  FIELD(wsb_publish_result, durable);
   STRUCT(wsb_backplane_message);
   FIELD(wsb_backplane_message, size);
   FIELD(wsb_backplane_message, topic);
@@ -178,11 +225,18 @@ static void events(void) {
   FIELD(wsb_backplane_message, length);
   FIELD(wsb_backplane_message, kind);
   FIELD(wsb_backplane_message, flags);
+  FIELD(wsb_backplane_message, sequence);
+  FIELD(wsb_backplane_message, exclude);
+  FIELD(wsb_backplane_message, key);
+  FIELD(wsb_backplane_message, key_length);
   STRUCT(wsb_backplane_host);
   FIELD(wsb_backplane_host, size);
   FIELD(wsb_backplane_host, server);
   FIELD(wsb_backplane_host, deliver);
   FIELD(wsb_backplane_host, changed);
+  FIELD(wsb_backplane_host, replayed);
+  FIELD(wsb_backplane_host, resumed);
+  FIELD(wsb_backplane_host, presence);
   STRUCT(wsb_backplane);
   FIELD(wsb_backplane, size);
   FIELD(wsb_backplane, self);
@@ -192,6 +246,14 @@ static void events(void) {
   FIELD(wsb_backplane, unsubscribe);
   FIELD(wsb_backplane, state);
   FIELD(wsb_backplane, close);
+  FIELD(wsb_backplane, keeps);
+  FIELD(wsb_backplane, store);
+  FIELD(wsb_backplane, replay);
+  FIELD(wsb_backplane, forget);
+  FIELD(wsb_backplane, join);
+  FIELD(wsb_backplane, leave);
+  FIELD(wsb_backplane, watch);
+  FIELD(wsb_backplane, unwatch);
   STRUCT(wsb_log_event);
   FIELD(wsb_log_event, size);
   FIELD(wsb_log_event, level);
@@ -210,6 +272,7 @@ static void events(void) {
   FIELD(wsb_event, close);
   FIELD(wsb_event, refused);
   FIELD(wsb_event, log);
+  FIELD(wsb_event, resumed);
 }
 
 static void outgoing(void) {
@@ -285,6 +348,11 @@ static void reports(void) {
   FIELD(wsb_metrics, backplane_published);
   FIELD(wsb_metrics, backplane_refused);
   FIELD(wsb_metrics, backplane_received);
+  FIELD(wsb_metrics, durable_stored);
+  FIELD(wsb_metrics, durable_refused);
+  FIELD(wsb_metrics, replays);
+  FIELD(wsb_metrics, replayed);
+  FIELD(wsb_metrics, replays_missed);
 }
 
 int main(void) {

@@ -59,7 +59,7 @@ test('a page loses no durable message while the server that it is on is restarte
     const number = await cluster.serverOf('/page');
     const before = await page.evaluate(() => window.got.length);
     await cluster.servers[number].stop(signal);
-    await page.waitForFunction((count) => window.got.length > count + 50, before); // on the other one
+    await page.waitForFunction((count) => window.got.length > count + 150, before); // on the other one
     await cluster.startServer(number);
     counts[signal === 'SIGTERM' ? 'restarts' : 'kills'] += 1;
   }

@@ -12,10 +12,10 @@ static wsb_message *make(const wsb_durable_event *event, void *user) {
                               (int)event->length, (const char *)event->data);
   atomic_fetch_add(&durable_made, 1);
   if (event->size != sizeof *event || replay != (event->conn != 0)) return NULL; /* which the tests would see */
-  return wsb_message_create(WSB_TEXT, text, (size_t)length);
+  return wsb_message_create(WSB_TEXT, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }
 
-static void tell(Rig *rig, const Record *record) {
+void durable_tell(Rig *rig, const Record *record) {
   if (record->type != WSB_EVENT_RESUMED) return;
   const wsb_resumed_event *event = &record->as.resumed;
   char text[512];
@@ -27,7 +27,7 @@ static void tell(Rig *rig, const Record *record) {
 
 void durable_start(Rig *rig, Store *store) {
   atomic_store(&durable_made, 0);
-  rig->on_record = tell;
+  if (rig->on_record == NULL) rig->on_record = durable_tell;
   rig->callbacks.on_durable = make;
   durable_start_raw(rig, store);
 }

@@ -9,10 +9,12 @@
 /* How many messages on_durable has made since durable_start. */
 extern atomic_uint durable_made;
 
-/* Starts it with an on_durable that sends "SEQUENCE SUBSCRIPTION PAYLOAD" (SUBSCRIPTION "-" for new messages), and an on_resumed that sends
- * "resumed TOPIC at SEQUENCE after REPLAYED", and " missed" if so. */
+/* For on_record: tells the client on its worker of a subscription that has resumed: "resumed TOPIC at SEQUENCE after REPLAYED", and " missed" if so. */
+void durable_tell(Rig *rig, const Record *record);
+/* Starts it with an on_durable that sends "SEQUENCE SUBSCRIPTION PAYLOAD" (SUBSCRIPTION "-" for new messages), and durable_tell unless the test has
+ * an on_record of its own. */
 void durable_start(Rig *rig, Store *store);
-/* Without an on_durable, and with whatever on_record the test has set. */
+/* Without both. */
 void durable_start_raw(Rig *rig, Store *store);
 /* rig_finish; asserts that no replay is left over, and frees the store. */
 void durable_finish(Rig *rig, Store *store);

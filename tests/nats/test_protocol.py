@@ -29,6 +29,12 @@ def position(client, pattern, **options):
     return answer["sequence"]
 
 
+def reached(client, sequence):
+    """Waits until the client's server, too, has got what is stored up to there: it comes to each a moment later."""
+    wait_until(lambda: position(client, "d.nobody.publishes.this") >= sequence)
+    client.unsubscribe("d.nobody.publishes.this")
+
+
 def events(client, count):
     """So many events as (sequence, topic, data, replay)."""
     whole = [client.next_whole_event() for _ in range(count)]
@@ -39,6 +45,7 @@ def test_a_client_goes_on_on_another_server(jetstream, join):
     here, there = join(jetstream, *DURABLE), join(jetstream, *DURABLE, "--workers", "2")
     sender, first = TopicClient(here), TopicClient(here)
     last = stored(sender, "d.0", "before")
+    reached(first, last)
     assert position(first, "d.*") == last
     one = stored(sender, "d.1", {"n": 1})
     assert events(first, 1) == [(one, "d.1", {"n": 1}, None)]
@@ -46,8 +53,8 @@ def test_a_client_goes_on_on_another_server(jetstream, join):
     missed = [stored(sender, f"d.{number % 2}", number) for number in range(50)]
     stored(sender, "d.of.another.pattern", 0)
     second = TopicClient(there)
-    reached = position(second, "d.*", after=one)
-    assert reached >= missed[-1]
+    reached(second, missed[-1])
+    assert position(second, "d.*", after=one) >= missed[-1]
     live = stored(sender, "d.1", "live")
     wanted = [(sequence, f"d.{number % 2}", number, "d.*") for number, sequence in enumerate(missed)]
     assert events(second, 51) == [*wanted, (live, "d.1", "live", None)]
@@ -119,6 +126,7 @@ def test_echo_is_left_out_when_it_comes_back(jetstream, join):
 def test_two_patterns_resume_apart(jetstream, join):
     client = TopicClient(join(jetstream, *DURABLE))
     sequences = [stored(client, f"d.{number % 2}", number) for number in range(10)]
+    reached(client, sequences[-1])
     client.send(type="subscribe", topic="d.*", after=sequences[3], id="wide")
     client.send(type="subscribe", topic="d.1", after=sequences[6], id="narrow")
     replayed, answers = [], {}
@@ -139,6 +147,7 @@ def test_two_patterns_resume_apart(jetstream, join):
 def test_subscribing_again_answers_the_first_request_too(jetstream, join):
     client = TopicClient(join(jetstream, *DURABLE))
     last = [stored(client, "d.1", number) for number in range(300)][-1]
+    reached(client, last)
     for identity in (1, 2):
         client.send(type="subscribe", topic="d.1", after=0, id=f"first {identity}")
         client.send(type="subscribe", topic="d.1", after=last - 5, id=f"second {identity}")
@@ -164,6 +173,7 @@ def test_what_is_not_kept_any_more_is_told(jetstream, join):
     assert b'"success":true' in raw.next_message().data
     restarted = TopicClient(join(jetstream, *DURABLE))
     after = stored(restarted, "d.1", "after")
+    reached(restarted, after)
     assert restarted.subscribe("d.1", after=sequences[1]) == DONE | {"sequence": after, "missed": True}
     restarted.no_event()
     assert restarted.subscribe("d.1", after=after + 1000) == DONE | {"sequence": after, "missed": True}, "of another stream"
@@ -179,18 +189,19 @@ def test_others_may_publish_too(jetstream, join):
     assert rest == ["d.1", "from outside", None]
     raw.publish("wsbeat.d.1", b"no JSON")
     assert client.raw.recv_text() == "no JSON"
-    assert position(client, "d.1", after=sequence) == sequence + 1
     assert stored(client, "d.1", 1) == sequence + 2
+    reached(client, sequence + 2)
+    assert position(client, "d.1", after=sequence + 1) == sequence + 2
 
 
 def test_a_slow_receiver_gets_everything(jetstream, join):
     """With the policy refuse a receiver that does not read falls behind and catches up: nothing is lost, doubled or out of order."""
-    here, there = join(jetstream, *DURABLE), join(jetstream, *DURABLE, "--max-queue-bytes", "65536", "--slow-consumer", "refuse")
+    here, there = join(jetstream, *DURABLE), join(jetstream, *DURABLE, "--max-queue-bytes", "262144", "--slow-consumer", "refuse")
     sender = TopicClient(here)
     slow = TopicClient(there, receive_buffer=4096)
     for pattern in ("d.*", "d.1"):
         position(slow, pattern)
-    text = 3000 * "x"
+    text = 12000 * "x"
     sequences = [stored(sender, f"d.{number % 3}", [number, text]) for number in range(600)]
     wanted = list(zip(sequences, range(600)))
     patterns = {"d.*": wanted, "d.1": [(sequence, number) for sequence, number in wanted if number % 3 == 1]}
@@ -203,7 +214,7 @@ def test_a_slow_receiver_gets_everything(jetstream, join):
             if matching and (not got or event["sequence"] > got[-1][0]):
                 got.append((event["sequence"], event["data"][0]))
     assert seen == patterns
-    assert there.metrics()["wsbeat_replays_total"] > 2, "it did fall behind"
+    assert there.metrics()["wsbeat_replayed_total"] > 100, "it did fall behind"
 
 
 def test_answers_wait_for_a_full_queue(jetstream, join):

@@ -15,9 +15,9 @@ from server import Server
 from topic_crowd import TopicCrowd
 
 INSTANCES = 4
-LIGHT, JAVASCRIPT, PUBLISHERS = 1800, 200, 4
+LIGHT, JAVASCRIPT, PUBLISHERS = 1800, 200, 20
 GROUPS = 10  # topics; each client listens to one
-PAUSE_MS = 50  # of each publisher between two publications
+PAUSE_MS = 250  # of each publisher between two publications
 SPREAD_MS = 5000
 BUCKET_S = 0.010
 FLAGS = ("--topics", "--durable", "load.>", "--trusted-proxy", "127.0.0.1", "--stop-spread-ms", SPREAD_MS, "--stop-deadline-ms", 2 * SPREAD_MS)

@@ -95,6 +95,12 @@ WRONG = [
     (["--durable", "a"], "--durable"),
     (["--nats", "nats://127.0.0.1:1", "--durable", "a..b"], "--durable"),
     (["--nats", "nats://127.0.0.1:1", "--durable", "a,b"], "--durable"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-max-bytes", "1023"], "--durable-max-bytes"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-max-age-s", "soon"], "--durable-max-age-s"),
+    (["--nats", "nats://127.0.0.1:1", "--durable", "a", "--durable-replicas", "6"], "--durable-replicas"),
+    (["--nats", "nats://127.0.0.1:1", "--max-replay", "5"], "--max-replay"),
+    (["--presence-ttl-ms", "5000"], "--presence-ttl-ms"),
+    (["--nats", "nats://127.0.0.1:1", "--presence-ttl-ms", "999"], "--presence-ttl-ms"),
     (["--help=me"], "--help"),
     (["--version=2"], "--version"),
     # Texts that only the library judges.

@@ -70,4 +70,4 @@ class TopicClient:
     def no_event(self):
         """Asserts that nothing is under way: an answer comes, and no event before it."""
         self.request(type="publish", topic="nobody.listens.to.this", data=None, echo=False)
-        assert self.events == []
+        assert self.events == [], self.events[:5]

@@ -406,6 +406,45 @@ typedef struct wsb_subscribe_event {
   size_t topic_length;
 } wsb_subscribe_event;
 
+/* A message of a durable topic, before it goes to its receivers. */
+typedef struct wsb_durable_event {
+  size_t size;
+  const char *topic; /* not NUL-terminated, as all texts and bytes here */
+  size_t topic_length;
+  const char *subscription; /* for this subscription of `conn` alone: a replay, or a retained message; NULL: a new message, for all subscribers */
+  size_t subscription_length;
+  wsb_conn conn;     /* of that subscription; 0: a new message */
+  uint64_t sequence; /* its place among all durable messages: greater than that of any older one */
+  const void *data;
+  size_t length;
+  uint32_t kind; /* WSB_TEXT or WSB_BINARY */
+  uint32_t reserved;
+} wsb_durable_event;
+
+/* A subscription has reached the present: what a replay sends has been sent. */
+typedef struct wsb_resumed_event {
+  size_t size;
+  wsb_conn conn;
+  void *conn_user;
+  const char *topic; /* the subscription, as it was made; NUL-terminated */
+  size_t topic_length;
+  uint64_t sequence; /* durable messages up to this one come before, later ones follow */
+  uint64_t replayed; /* so many were sent */
+  uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
+  uint32_t reserved;
+} wsb_resumed_event;
+
+/* Somebody came to a topic or left it: a name is present while at least one connection on any server has joined with it. */
+typedef struct wsb_presence_event {
+  size_t size;
+  const char *topic; /* NUL-terminated, as the next */
+  size_t topic_length;
+  const char *member;
+  size_t member_length;
+  uint32_t present; /* 1: came, 0: left */
+  uint32_t reserved;
+} wsb_presence_event;
+
 typedef struct wsb_log_event {
   size_t size;
   uint32_t level; /* WSB_LOG_* */
@@ -416,8 +455,9 @@ typedef struct wsb_log_event {
 
 /*
  * Callbacks; any may be NULL. `user` is the pointer given here and comes last in each call.
- * on_message and on_fragment exclude each other. With queue delivery only on_handshake, on_http (from worker threads)
- * and on_subscribe are called; all others must be NULL and arrive as events. A callback must not throw or longjmp across the library.
+ * on_message and on_fragment exclude each other. With queue delivery only on_handshake, on_http (from worker threads),
+ * on_subscribe, on_durable and on_presence are called; all others must be NULL and arrive as events. A callback must not throw or longjmp
+ * across the library.
  */
 typedef struct wsb_callbacks {
   size_t size;
@@ -434,6 +474,16 @@ typedef struct wsb_callbacks {
   void (*on_log)(const wsb_log_event *event, void *user); /* NULL: nothing is logged; may be called from any thread */
   /* Judges what wsb_subscribe was asked for, on the thread that asked: 0 allows, anything else refuses; NULL allows all. */
   int (*on_subscribe)(const wsb_subscribe_event *event, void *user);
+  /* What is sent for a message of a durable topic: a message made for it, whose reference becomes the library's, or NULL: the payload as it was
+   * published. At most once for each new message, and once for each message of each replay and each retained one; on any thread, mostly the
+   * backplane's. Must not block, and call nothing of the library but wsb_message_*. */
+  wsb_message *(*on_durable)(const wsb_durable_event *event, void *user);
+  /* Once for each wsb_subscribe_with that returned 1, unless the subscription or its connection ended before, or it was asked for anew. On the
+   * connection's worker, after the replay was queued to it and before anything later. */
+  void (*on_resumed)(const wsb_resumed_event *event, void *user);
+  /* What the connections that watch the topic are sent: a message made for it, whose reference becomes the library's, or NULL: nothing. Once for
+   * each change, in order for each topic, on any thread. Must not block. */
+  wsb_message *(*on_presence)(const wsb_presence_event *event, void *user);
 } wsb_callbacks;
 
 static inline void wsb_callbacks_init(wsb_callbacks *callbacks) {
@@ -532,7 +582,8 @@ enum {
   WSB_EVENT_CLOSE = 5,
   WSB_EVENT_REFUSED = 6,
   WSB_EVENT_LOG = 7,
-  WSB_EVENT_STOPPED = 8 /* all connections have ended: the last event of the server */
+  WSB_EVENT_STOPPED = 8, /* all connections have ended: the last event of the server */
+  WSB_EVENT_RESUMED = 9
 };
 
 typedef struct wsb_event {
@@ -547,6 +598,7 @@ typedef struct wsb_event {
   const wsb_close_event *close;
   const wsb_refused_event *refused;
   const wsb_log_event *log;
+  const wsb_resumed_event *resumed;
 } wsb_event;
 
 /*
@@ -730,6 +782,39 @@ WSB_API int wsb_topic_covers(const char *pattern, size_t pattern_length, const c
  */
 WSB_API int wsb_subscribe(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
 
+/* Durable topics are kept by the backplane (wsb_nats_options says which), so that a connection that comes back gets what it missed. */
+
+/* 1: a topic that this pattern matches may be durable (of a plain topic: it is); 0: none is. Errors: INVALID, STATE (the server has stopped). */
+WSB_API int wsb_topic_is_durable(wsb_server *server, const char *pattern, size_t pattern_length) WSB_NOEXCEPT;
+
+enum { WSB_SUBSCRIBE_RESUME = 1 /* first what came after `after` */ };
+
+typedef struct wsb_subscribe_options {
+  size_t size;
+  uint64_t after; /* with RESUME: the sequence of the last durable message that the client has seen; 0: all that is kept */
+  uint32_t flags; /* WSB_SUBSCRIBE_* */
+  uint32_t reserved;
+} wsb_subscribe_options;
+
+static inline void wsb_subscribe_options_init(wsb_subscribe_options *options) {
+  memset(options, 0, sizeof *options);
+  options->size = sizeof *options;
+}
+
+/*
+ * As wsb_subscribe, for subscriptions that are to survive their connection. Returns 1 if a durable topic may match: on_resumed follows and
+ * tells the present sequence; else WSB_OK, and the options mean nothing. With WSB_SUBSCRIBE_RESUME what is stored after `after` comes first, in order,
+ * as fast as half of the send queue drains, then everything new, none twice and none left out; plain topics flow meanwhile, and retained messages of
+ * durable topics are not sent. An existing subscription begins again as asked. `options` may be NULL.
+ *
+ * Later too, a durable message for which a send queue has no room is not lost with the policy refuse: that subscription is replayed from there on, and
+ * only if that cannot be done is the connection closed with 1013, cause slow consumer. Policy drop oldest drops durable messages like all others.
+ * A message that can never fit max_queue_bytes is left out.
+ * Errors: as wsb_subscribe, INVALID (options), or what the backplane says (STATE: it is closing): then the subscription has ended.
+ */
+WSB_API int wsb_subscribe_with(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length,
+                               const wsb_subscribe_options *options) WSB_NOEXCEPT;
+
 /* Ends one subscription, given exactly as it was made. Publications that were accepted before still arrive.
  * Errors: INVALID, CLOSED, NOT_SUBSCRIBED. */
 WSB_API int wsb_unsubscribe(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
@@ -745,14 +830,31 @@ WSB_API int64_t wsb_conn_topics(wsb_server *server, wsb_conn conn, int (*visit)(
 enum {
   WSB_PUBLISH_RETAIN = 1, /* keep it as the topic's newest message, for those who subscribe later; an empty one is not kept, but ends
                            * the keeping. Beyond max_retained_messages or _bytes the message published longest ago is forgotten. */
-  WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane */
+  WSB_PUBLISH_LOCAL = 2   /* to this server's connections only, not to its backplane; INVALID for a durable topic */
 };
+
+/* What became of a publication to a durable topic. */
+typedef struct wsb_stored_event {
+  size_t size;
+  int32_t result;     /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused
+                       * by the store */
+  uint32_t duplicate; /* 1: one with this key was stored before, and this one was not */
+  uint64_t sequence;  /* its place; of a duplicate that of the first, if known, else 0 */
+} wsb_stored_event;
 
 typedef struct wsb_publish_options {
   size_t size;
   wsb_conn exclude; /* not to this connection (the publisher); 0: to all */
   uint32_t flags;   /* WSB_PUBLISH_* */
   uint32_t reserved;
+  /* Durable topics only, else INVALID. Of all messages that are published with one key within some minutes (docs/topics.md) only the first is
+   * stored, so that a publication whose outcome is not known can be made again. 1 to 128 bytes of visible ASCII; NULL: none. */
+  const char *key;
+  size_t key_length;
+  /* Durable topics: called once, with `context`, if wsb_publish gave result.durable 1 and result.backplane WSB_OK: on any thread, even before
+   * wsb_publish has returned, at the latest while the server stops. Must not block. NULL: nobody asks. */
+  void (*on_stored)(const wsb_stored_event *event, void *context);
+  void *context;
 } wsb_publish_options;
 
 static inline void wsb_publish_options_init(wsb_publish_options *options) {
@@ -766,7 +868,7 @@ typedef struct wsb_publish_result {
   uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
   uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
   int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
-  uint32_t reserved;
+  uint32_t durable;  /* 1: a durable topic. Nobody is reached before it is stored: on_stored follows if `backplane` is WSB_OK, else nothing does */
 } wsb_publish_result;
 
 static inline void wsb_publish_result_init(wsb_publish_result *result) {
@@ -776,7 +878,8 @@ static inline void wsb_publish_result_init(wsb_publish_result *result) {
 
 /*
  * Sends one whole message to every connection that is subscribed to this topic, once to each however many of its patterns match. It is framed once;
- * all receivers share it. Publications of one thread arrive in order. `options` and `result` may be NULL.
+ * all receivers share it. Publications of one thread arrive in order. `options` and `result` may be NULL. A message for a durable topic is stored
+ * first, and reaches its receivers, here and on other servers, in the order of the store.
  * Errors: INVALID (name, kind, text not UTF-8, options), TOO_BIG (to be retained, but over max_retained_bytes), NOMEM.
  */
 WSB_API int wsb_publish(wsb_server *server, const char *topic, size_t topic_length, uint32_t kind, const void *data, size_t length,
@@ -795,8 +898,12 @@ typedef struct wsb_backplane_message {
   size_t topic_length;
   const void *data;
   size_t length;
-  uint32_t kind;  /* WSB_TEXT or WSB_BINARY */
-  uint32_t flags; /* WSB_PUBLISH_RETAIN */
+  uint32_t kind;     /* WSB_TEXT or WSB_BINARY */
+  uint32_t flags;    /* WSB_PUBLISH_RETAIN */
+  uint64_t sequence; /* from the backplane: its place among durable messages; 0: it is not durable */
+  uint64_t exclude;  /* to `store`: a connection of this server that does not want it, and back again by `deliver` and `replayed`; else 0 */
+  const char *key;   /* to `store`: as in wsb_publish_options; NULL: none */
+  size_t key_length;
 } wsb_backplane_message;
 
 /* States of a backplane; 0: there is none. */
@@ -810,6 +917,17 @@ typedef struct wsb_backplane_host {
   void (*deliver)(wsb_server *server, const wsb_backplane_message *message);
   /* The state has changed; the text (one line) goes to on_log. */
   void (*changed)(wsb_server *server, uint32_t state, const char *text);
+  /*
+   * Durable topics. `deliver` brings their messages too, those published here included: in the order of `sequence`, each once, and never at the same
+   * time as `resumed`. `replayed` offers one message of a replay, in order, one at a time for each replay: WSB_OK; FULL: offer it again a little
+   * later; CLOSED: the replay is over, nobody wants the rest. `resumed` ends a replay: what `deliver` brings after it is later than `sequence`, and
+   * all up to it that matches was replayed or, with `missed`, nothing was. Both do nothing for a replay that is not known any more.
+   */
+  int (*replayed)(wsb_server *server, uint64_t ticket, const wsb_backplane_message *message);
+  void (*resumed)(wsb_server *server, uint64_t ticket, uint64_t sequence, int missed);
+  /* Presence: a connection of another server that joined a watched topic (present 1) is gone (0). Each that came goes once, except that after an
+   * unwatch nothing more is told of that watch. Calls for one watch do not overlap. */
+  void (*presence)(wsb_server *server, uint64_t watch, const char *member, size_t member_length, int present);
 } wsb_backplane_host;
 
 /*
@@ -831,11 +949,31 @@ typedef struct wsb_backplane {
   /* The last call, exactly one for each backplane that was set; what was published before is given a moment to leave. Frees `self`;
    * the host is not called any more once it has returned. */
   void (*close)(void *self);
+  /*
+   * Durable topics: all of these, or none (NULL). `keeps`: 1 if a topic that this pattern matches may be durable (of a plain topic: whether it is),
+   * always the same answer, also before `open`. `store` keeps a message of such a topic; if it returned WSB_OK, `done` is called once, from any
+   * thread but not from within `store`, at the latest by `close`, with what wsb_stored_event tells. `replay` sends what is stored after `after` and
+   * matches; UINT64_MAX: nothing, only where things stand. `forget`: nobody wants this replay any more; of one that is over, or that begins only
+   * after it, nothing need be known. These two may be called from within `deliver`.
+   */
+  int (*keeps)(void *self, const char *pattern, size_t pattern_length);
+  int (*store)(void *self, const wsb_backplane_message *message,
+               void (*done)(void *context, int result, uint64_t sequence, int duplicate), void *context);
+  int (*replay)(void *self, const char *pattern, size_t pattern_length, uint64_t after, uint64_t ticket);
+  void (*forget)(void *self, uint64_t ticket);
+  /*
+   * Presence: all of these, or none. A connection of this server has joined a topic as `member`, or is gone; `number` tells the joins of this server
+   * apart. `watch`: changes on other servers are wanted, those who are there first. Numbers are never used twice.
+   */
+  int (*join)(void *self, const char *topic, size_t topic_length, const char *member, size_t member_length, uint64_t number);
+  int (*leave)(void *self, const char *topic, size_t topic_length, uint64_t number);
+  int (*watch)(void *self, const char *topic, size_t topic_length, uint64_t watch);
+  int (*unwatch)(void *self, uint64_t watch);
 } wsb_backplane;
 
 /*
  * Gives the server its backplane, before it is started; *backplane is copied, `self` belongs to the server from then on.
- * Errors: INVALID (a function is NULL), STATE (started, or has one). On an error `self` stays the caller's.
+ * Errors: INVALID (a function is NULL that may not be), STATE (started, or has one). On an error `self` stays the caller's.
  */
 WSB_API int wsb_server_set_backplane(wsb_server *server, const wsb_backplane *backplane) WSB_NOEXCEPT;
 
@@ -915,7 +1053,12 @@ typedef struct wsb_metrics {
   uint64_t backplane_state;     /* WSB_BACKPLANE_*; 0: there is none */
   uint64_t backplane_published; /* publications that it took */
   uint64_t backplane_refused;   /* and did not take */
-  uint64_t backplane_received;  /* messages of other servers, malformed ones included */
+  uint64_t backplane_received;  /* messages that it brought, malformed ones included */
+  uint64_t durable_stored;      /* publications to durable topics that the store has, duplicates included */
+  uint64_t durable_refused;     /* and those that it has not, or of which that is not known */
+  uint64_t replays;             /* begun, for subscriptions that resume and for those that fell behind */
+  uint64_t replayed;            /* messages that they sent */
+  uint64_t replays_missed;      /* which could not give all that was missed */
 } wsb_metrics;
 
 static inline void wsb_metrics_init(wsb_metrics *metrics) {
