@@ -21,7 +21,7 @@ static void heed(Rig *rig, const Record *record) {
   } else if (strcmp(text, "subscribe") == 0) {
     (void)wsb_subscribe_with(rig->server, record->conn, "d.>", 3, NULL);
   } else if (strcmp(text, "nap") == 0) {
-    pause_ms(10);
+    pause_ms(20);
   } else {
     (void)wsb_unsubscribe(rig->server, record->conn, "d.>", 3);
   }
@@ -119,7 +119,7 @@ static void *publish_all(void *argument) {
     const int error =
         wsb_publish(publisher->rig->server, topic, strlen(topic), WSB_TEXT, data, sizeof data, NULL, &result);
     if (error != WSB_OK || result.durable != 1 || result.backplane != WSB_OK) atomic_fetch_add(publisher->failures, 1);
-    if (i % 8 == 0) pause_ms(5);
+    if (i % 8 == 0) pause_ms(8);
   }
   return NULL;
 }
@@ -151,7 +151,7 @@ static void *wander(void *argument) {
 static void each_exactly_once(void **state) {
   Rig *rig = *state;
   rig->config.workers = 2;
-  rig->config.max_queue_bytes = 2048;
+  rig->config.max_queue_bytes = 4096;
   rig->on_record = heed;
   durable_start(rig, &store);
   atomic_uint failures = 0;
