@@ -376,7 +376,9 @@ def serve(handler, **settings):
     return wsbeat.serve(handler, "127.0.0.1", 0, **settings)
 
 
-def test_asyncio(store):
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_asyncio(store, kind):
+    loops = pytest.importorskip(kind)
     seen = []
 
     async def handler(ws):
@@ -404,7 +406,11 @@ def test_asyncio(store):
         assert sorted(seen[4]) == [(3, False), (3, True), (3, True)]
 
     server = None
-    run(main())
+    loop = loops.new_event_loop()
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), LIMIT_S))
+    finally:
+        loop.close()
 
 
 def test_asyncio_waiting_for_the_present(store):

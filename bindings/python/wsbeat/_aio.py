@@ -75,7 +75,8 @@ class ServerConnection(SharedCalls, AsyncConnection):
         until unsubscribe() or the end of the connection; retained messages that match are sent first.
 
         Awaited, it gives None; if durable topics may match it waits until the subscription has reached the present, and gives a Resumed.
-        after: the sequence of the last durable message that the client has seen; what came after it is sent first. None: only what is new.
+        after: the sequence of the last durable message that the client has seen; what came after it is sent first (0: all that is kept).
+        None: only what is new.
         Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
         max_subscriptions, and ConnectionClosed.
         """

@@ -47,7 +47,8 @@ class Connection(SharedCalls, PlainConnection):
         unsubscribe() or the end of the connection; retained messages that match are sent first.
 
         True: durable topics may match, and on_resumed will tell when the subscription has reached the present. after: the sequence of the
-        last durable message that the client has seen; what came after it is sent first. None: only what is new.
+        last durable message that the client has seen; what came after it is sent first (0: all that is kept).
+        None: only what is new.
         Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
         max_subscriptions, and ConnectionClosed.
         """
@@ -193,7 +194,7 @@ class Server(TopicServer):
 
     def _finish(self) -> None:
         """After an interruption: everyone gets a Close, and on_close is called for each; messages that still wait are dropped."""
-        self._engine.set_handlers({"message": None, "pong": None, "drain": None})
+        self._engine.set_handlers({"message": None, "pong": None, "drain": None, "resumed": None})
         self._engine.stop(0, "", 0, 0)
         self._engine.serve()
 
