@@ -1,5 +1,5 @@
 /*
- * libwsbeat-nats: a backplane for wsbeat servers over NATS core, with NATS's own C client.
+ * libwsbeat-nats: a backplane for wsbeat servers over NATS, with NATS's own C client; durable topics over JetStream.
  *
  * A publication to the topic "a.b" is the NATS message "wsbeat.a.b" with the same payload, so other NATS clients may listen and publish too.
  * What is guaranteed, and what is not: docs/scaling.md.

@@ -400,7 +400,7 @@ typedef struct wsb_resumed_event {
   size_t topic_length;
   uint64_t sequence; /* durable messages up to this one come before, later ones follow */
   uint64_t replayed; /* so many were sent */
-  uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
+  uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing, or only a part, was sent of it */
   uint32_t reserved;
 } wsb_resumed_event;
 

@@ -2,8 +2,10 @@
 #include "core/presence_table.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <new>
@@ -13,6 +15,7 @@
 namespace {
 
 long allowed_allocations = -1;  // below 0: as many as wanted
+size_t allocated_bytes = 0;
 
 }  // namespace
 
@@ -21,13 +24,15 @@ void* operator new(size_t size) {
   if (allowed_allocations > 0) --allowed_allocations;
   void* const out = std::malloc(size);
   if (out == nullptr) throw std::bad_alloc();
+  allocated_bytes += malloc_usable_size(out);
   return out;
 }
 void operator delete(void* memory) noexcept {
+  allocated_bytes -= malloc_usable_size(memory);
   std::free(memory);
 }
 void operator delete(void* memory, size_t /*size*/) noexcept {
-  std::free(memory);
+  operator delete(memory);
 }
 
 namespace wsb::core {
@@ -269,6 +274,31 @@ TEST(PresenceTable, WithoutMemoryNothingHasChanged) {
       }
     }
     EXPECT_EQ(table.topics(), 0U);
+  }
+}
+
+// What docs/presence.md counts with, and that all of it is given back.
+TEST(PresenceTable, CostsWhatIsSaidAndGivesItBack) {
+  constexpr size_t kCount = 10000;
+  constexpr size_t kMostBytes = 450;
+  for (const bool one_room : {false, true}) {
+    PresenceTable table(true);
+    const size_t before = allocated_bytes;
+    for (uint64_t conn = 1; conn <= kCount; ++conn) {
+      const std::string number = std::to_string(conn);
+      (void)take(table, table.join(conn, one_room ? "rooms.lobby" : "rooms." + number, "user-" + number));
+    }
+    const size_t each = (allocated_bytes - before) / kCount;
+    EXPECT_LE(each, one_room ? kMostBytes : kMostBytes + 400);
+    std::printf("%s: %zu bytes for each that has joined\n", one_room ? "one topic" : "a topic each", each);
+    const size_t joined = allocated_bytes;
+    for (uint64_t conn = 1; conn <= kCount; ++conn) (void)take(table, table.watch(conn, "rooms.lobby"));
+    std::printf("%zu bytes for each that watches\n", (allocated_bytes - joined) / kCount);
+    EXPECT_LE((allocated_bytes - joined) / kCount, 80U);
+    for (uint64_t conn = 1; conn <= kCount; ++conn) {
+      while (auto* topic = table.drop_one(conn)) (void)take(table, topic);
+    }
+    EXPECT_LE(allocated_bytes, before + 1024) << "what is kept: a few buckets";
   }
 }
 

@@ -62,6 +62,7 @@ TEST(Store, TakesAKeyOnce) {
   NatsServer nats;
   Instance one(nats.url());
   Instance other(nats.url());
+  other.settle();
   EXPECT_EQ(one.stored(one.store("d.a", "1", "key")).duplicate, 0);
   const Outcome again = other.stored(other.store("d.a", "2", "key"));
   EXPECT_EQ(again.result, WSB_OK);
@@ -123,6 +124,7 @@ TEST(Core, SubscriptionsLeaveOutWhatComesByTheStream) {
   Instance other(nats.url());
   ASSERT_EQ(other.table().subscribe(other.table().self, ">", 1), WSB_OK);
   wait_for([&] { return one.is_up() && other.is_up(); }, "up");
+  other.settle();
   one.stored(one.store("d.a", "durable"));
   const auto publish = [&](const std::string& topic) {
     wsb_backplane_message message{};
@@ -323,6 +325,7 @@ TEST(Missed, WhenThereIsTooMuch) {
     small_memory(options);
     options.max_replay = 100;
   });
+  stream.settle();
   store_numbers(memory, "d.a", 0, 300);
   stream.wait_delivered(300);
   memory.wait_delivered(300);

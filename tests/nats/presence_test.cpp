@@ -186,12 +186,12 @@ TEST(Presence, NatsRestartsAndHasLostAll) {
   (void)two.join("room", "later");
   wait_names(one, watch, {"stays", "meanwhile", "later"}, "later");
   for (const auto& [peer, of, name] : {std::tuple{&one, watch, "stays"}, std::tuple{&two, other_way, "here"}}) {
-    Names of_it;
+    int count = 0;
     for (const std::string& step : peer->history(of)) {
-      if (step.substr(1) == name) of_it.insert(step.substr(0, 1));
+      if (step.substr(1) != name) continue;
+      count += step[0] == '+' ? 1 : -1;
+      EXPECT_GT(count, 0) << name << " was told to be gone, though it came back in time";
     }
-    EXPECT_EQ(of_it.count("+"), of_it.count("-") + 1) << name;
-    EXPECT_EQ(of_it.count("-"), 0U) << name << " was told to be gone, though it came back in time";
   }
   EXPECT_EQ(one.faults() + two.faults(), 0);
 }

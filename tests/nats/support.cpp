@@ -229,6 +229,11 @@ void Instance::replay(const std::string& pattern, uint64_t after, uint64_t ticke
     throw std::runtime_error("replay");
 }
 
+void Instance::settle() {
+  replay(">", UINT64_MAX, UINT64_MAX);
+  (void)replayed(UINT64_MAX);
+}
+
 Replay Instance::replayed(uint64_t ticket) {
   wait_for([&] { return replayed_until_now(ticket).resumed; }, "a replay");
   return replayed_until_now(ticket);

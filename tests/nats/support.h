@@ -82,6 +82,8 @@ class Instance {
 
   void close();
   wsb_backplane& table() { return table_; }
+  // Returns when what is stored from now on will be delivered here.
+  void settle();
   bool is_up() { return table_.state(table_.self) == WSB_BACKPLANE_UP; }
 
   // The number of the publication, from 0; its outcome comes later.

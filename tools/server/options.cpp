@@ -237,10 +237,11 @@ void check_together(const Options &options) {
         "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes, --durable and "
         "--presence-ttl-ms need --nats");
   }
-  const bool for_durable = options.durable_max_bytes != 0 || options.durable_max_age_s != 0 ||
-                           options.durable_replicas != 0 || options.max_replay != 0;
+  // Presence keeps as many replicas, so they need no durable topic.
+  if (options.durable_replicas != 0 && options.nats.empty()) throw UsageError("--durable-replicas needs --nats");
+  const bool for_durable = options.durable_max_bytes != 0 || options.durable_max_age_s != 0 || options.max_replay != 0;
   if (for_durable && options.durable.empty()) {
-    throw UsageError("--durable-max-bytes, --durable-max-age-s, --durable-replicas and --max-replay need --durable");
+    throw UsageError("--durable-max-bytes, --durable-max-age-s and --max-replay need --durable");
   }
   if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
     throw UsageError("--proxy-protocol needs --trusted-proxy");
