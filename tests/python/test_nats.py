@@ -382,7 +382,9 @@ def test_the_server_of_the_wheel_finds_it(start_nats):
     process = subprocess.Popen([sys.executable, "-m", "wsbeat", "serve", "--port", "0", "--topics", "--nats", start_nats().url],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        port = int("".join(filter(str.isdigit, process.stdout.readline().rsplit(":", 1)[1])))
+        while not (found := re.search(r"listening on \S+:(\d+)", line := process.stdout.readline())):
+            assert line, "it ended"
+        port = int(found[1])
         wait_for(lambda: b"nats: up" in wsraw.http(port, "/healthz").body)
     finally:
         process.kill()
