@@ -127,9 +127,9 @@ extern "C" int wsb_nats_create(const wsb_nats_options* options, wsb_backplane* o
   if (out == nullptr) return failed(WSB_E_INVALID, "out is NULL", error, capacity);
   try {
     auto made = std::make_unique<NatsBackplane>(settings_of(sized(options)));
-    *out = {sizeof *out,    made.release(),   nats_open,  nats_publish, nats_subscribe,
-            nats_unsubscribe, nats_state, nats_close, nullptr,    nullptr,      nullptr,
-            nullptr,          nullptr,    nullptr,    nullptr,    nullptr};
+    *out = {sizeof *out, made.release(), nats_open, nats_publish, nats_subscribe, nats_unsubscribe,
+            nats_state,  nats_close,     nullptr,   nullptr,      nullptr,        nullptr,
+            nullptr,     nullptr,        nullptr,   nullptr};
     return WSB_OK;
   } catch (const Malformed& wrong) {
     return failed(WSB_E_INVALID, wrong.what(), error, capacity);

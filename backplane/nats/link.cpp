@@ -71,8 +71,8 @@ void Link::deliver(natsMsg* message) {
   const std::lock_guard<std::mutex> lock(host_mutex_);
   if (host_ == nullptr || (ours && (header.origin == origin || !seen_.first_time(header.origin, header.number))))
     return;
-  const wsb_backplane_message given{sizeof given, topic.data(), topic.size(), data, length, header.kind, header.flags,
-                                    0,            0,            nullptr,      0};
+  const wsb_backplane_message given{
+      sizeof given, topic.data(), topic.size(), data, length, header.kind, header.flags, 0, 0, nullptr, 0};
   host_->deliver(host_->server, &given);
 }
 

@@ -149,7 +149,8 @@ std::string prometheus_text(const MetricsSum& sum) {
   single(out, "wsbeat_backplane_published_total", "counter", "Publications that the backplane took.",
          t.backplane_published);
   single(out, "wsbeat_backplane_refused_total", "counter", "Publications that it did not take.", t.backplane_refused);
-  single(out, "wsbeat_backplane_received_total", "counter", "Messages that the backplane brought.", t.backplane_received);
+  single(out, "wsbeat_backplane_received_total", "counter", "Messages that the backplane brought.",
+         t.backplane_received);
   single(out, "wsbeat_durable_stored_total", "counter", "Publications to durable topics that the store has.",
          t.durable_stored);
   single(out, "wsbeat_durable_refused_total", "counter", "Publications to durable topics that it has not taken.",

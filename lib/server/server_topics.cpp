@@ -31,7 +31,7 @@ int Server::subscribe_here(Worker& worker, uint64_t id, std::string_view pattern
   const std::lock_guard<std::mutex> lock(topics.mutex());
   const int result = worker.subscribe(id, pattern, change, wish, order);
   if (change == core::TopicTrie::Change::kNone) return result;
-  const Worker::CallbackScope later;  // no end is told under the lock
+  const Worker::CallbackScope later;                     // no end is told under the lock
   const bool resumes = wish != nullptr && wish->resume;  // its replay brings the durable ones
   topics.retained().match(pattern, [&](const core::RetainedMessages::Kept& kept) {
     if (kept.sequence == 0 || !resumes) send_retained(worker, id, pattern, kept);

@@ -349,7 +349,7 @@ static void falls_behind(void **state) {
   assert_int_equal(metrics.publish_refused, 0);
   assert_int_equal(metrics.queue_refused, refused); /* nobody was told that it was full */
   assert_true(metrics.replayed >= COUNT / 2 && metrics.replayed <= COUNT);
-  assert_int_equal(rig_count(rig, WSB_EVENT_RESUMED), 0); /* nobody asked */
+  assert_int_equal(rig_count(rig, WSB_EVENT_RESUMED), 0);     /* nobody asked */
   assert_true(rig_count(rig, WSB_EVENT_DRAIN) <= drains + 1); /* of rig_jam's refusal */
   client_free(client);
   durable_finish(rig, &store);
