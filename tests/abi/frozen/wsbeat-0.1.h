@@ -411,7 +411,8 @@ typedef struct wsb_durable_event {
   size_t size;
   const char *topic; /* not NUL-terminated, as all texts and bytes here */
   size_t topic_length;
-  const char *subscription; /* for this subscription of `conn` alone: a replay, or a retained message; NULL: a new message, for all subscribers */
+  const char
+      *subscription; /* for this subscription of `conn` alone: a replay, or a retained message; NULL: a new message, for all subscribers */
   size_t subscription_length;
   wsb_conn conn;     /* of that subscription; 0: a new message */
   uint64_t sequence; /* its place among all durable messages: greater than that of any older one */
@@ -430,7 +431,8 @@ typedef struct wsb_resumed_event {
   size_t topic_length;
   uint64_t sequence; /* durable messages up to this one come before, later ones follow */
   uint64_t replayed; /* so many were sent */
-  uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
+  uint32_t
+      missed; /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
   uint32_t reserved;
 } wsb_resumed_event;
 
@@ -836,7 +838,8 @@ enum {
 /* What became of a publication to a durable topic. */
 typedef struct wsb_stored_event {
   size_t size;
-  int32_t result;     /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused
+  int32_t
+      result; /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused
                        * by the store */
   uint32_t duplicate; /* 1: one with this key was stored before, and this one was not */
   uint64_t sequence;  /* its place; of a duplicate that of the first, if known, else 0 */
@@ -868,7 +871,8 @@ typedef struct wsb_publish_result {
   uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
   uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
   int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
-  uint32_t durable;  /* 1: a durable topic. Nobody is reached before it is stored: on_stored follows if `backplane` is WSB_OK, else nothing does */
+  uint32_t
+      durable; /* 1: a durable topic. Nobody is reached before it is stored: on_stored follows if `backplane` is WSB_OK, else nothing does */
 } wsb_publish_result;
 
 static inline void wsb_publish_result_init(wsb_publish_result *result) {
@@ -957,8 +961,8 @@ typedef struct wsb_backplane {
    * after it, nothing need be known. These two may be called from within `deliver`.
    */
   int (*keeps)(void *self, const char *pattern, size_t pattern_length);
-  int (*store)(void *self, const wsb_backplane_message *message,
-               void (*done)(void *context, int result, uint64_t sequence, int duplicate), void *context);
+  int (*store)(void *self, const wsb_backplane_message *message, void (*done)(void *context, int result, uint64_t sequence, int duplicate),
+               void *context);
   int (*replay)(void *self, const char *pattern, size_t pattern_length, uint64_t after, uint64_t ticket);
   void (*forget)(void *self, uint64_t ticket);
   /*
