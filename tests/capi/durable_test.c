@@ -1,5 +1,5 @@
-/* Durable topics: arguments, and what becomes of a publication. Who resumes is in durable_resume_test.c, how it holds under load in
- * durable_flow_test.c. */
+/* Durable topics: arguments, and what becomes of a publication. Who resumes is in durable_resume_test.c, who falls behind in
+ * durable_behind_test.c, how it holds under load in durable_flow_test.c. */
 #include "support_durable.h"
 
 static Store store;
