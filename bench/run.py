@@ -136,7 +136,7 @@ class Bench:
         return self._perf
 
     def latency(self, workload, names):
-        for run_round in range(min(self.settings["rounds"], 2)):
+        for run_round in range(self.settings["rounds"]):
             for name in names:
                 base = [run["per_second"] for run in self.runs
                         if run["workload"] == workloads.LATENCY_BASE and run["server"] == name and "per_second" in run]

@@ -177,5 +177,6 @@ def machine():
         "processor": f"{cpu[1] if cpu else 'unknown'}, {os.cpu_count()} cores{', virtual machine' if virtual else ''}",
         "memory": f"{memory / 2**20:.0f} GiB",
         "kernel": os.uname().release.split("-")[0],
+        "TCP congestion control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "system": name[1] if name else sys.platform,
     }

@@ -13,7 +13,7 @@ rm -rf "$out/source"
 mkdir -p "$out/source/bindings"
 cp -r bindings/python "$out/source/bindings/"
 rm -rf "$out/source/bindings/python/"{build,dist,*.egg-info}
-cp -r CMakeLists.txt LICENSE cmake include lib pkgconfig tools "$out/source/"
+cp -r CMakeLists.txt LICENSE backplane cmake include lib pkgconfig tools "$out/source/"
 $python -m venv --system-site-packages "$out/venv"
 "$out/venv/bin/pip" -q --disable-pip-version-check wheel --no-index --no-build-isolation --no-deps -w "$out/dist" "$out/source/bindings/python"
 "$out/venv/bin/pip" -q --disable-pip-version-check install --no-index --no-deps "$out"/dist/wsbeat-*.whl

@@ -16,7 +16,7 @@ tsan_options=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions="'
 # Suites that share the machine with another one, then those whose timing wants it alone. A suite's trees are built before.
 together="checks docs consumer core core-asan capi capi-asan capi-tsan abi fuzz server server-asan server-tsan topics topics-asan topics-tsan
   conformance conformance-asan conformance-tsan clients clients-asan python dashboard js
-  gateway gateway-asan nats nats-asan"
+  gateway gateway-asan nats nats-asan nats-tsan"
 alone="browser faults faults-asan"
 
 # ------------------------------------------------------------------------------------------------------------------ running
@@ -104,8 +104,15 @@ suite_topics() { python_suite topics dev topics 120; }
 # Not where memory is measured.
 suite_topics_asan() { python_suite topics-asan asan topics 240 --ignore=tests/topics/test_many.py; }
 suite_topics_tsan() { python_suite topics-tsan tsan topics 240 --ignore=tests/topics/test_many.py; }
-suite_nats() { python_suite nats dev nats 200; }
-suite_nats_asan() { python_suite nats-asan asan nats 400; }
+suite_nats() {
+  programs nats dev nats cpp 120
+  python_suite nats dev nats 200
+}
+suite_nats_asan() {
+  programs nats-asan asan nats cpp 200
+  python_suite nats-asan asan nats 400
+}
+suite_nats_tsan() { programs nats-tsan tsan nats cpp 300; }
 suite_conformance() { python_suite conformance dev conformance 400; }
 suite_conformance_asan() { python_suite conformance-asan asan conformance 600; }
 suite_conformance_tsan() { python_suite conformance-tsan tsan conformance 600; }
@@ -169,7 +176,7 @@ say() { printf '[%4d s] %s\n' $(($(date +%s) - started)) "$*"; }
 
 wanted=$(for suite in $chosen; do trees_of "$suite"; done)
 trees=$(for tree in dev asan tsan fuzz; do [[ " ${wanted//$'\n'/ } " != *" $tree "* ]] || echo $tree; done)
-declare -A targets=([dev]="" [asan]="wsbeat-server wsbeat-nats examples core_tests capi_tests" [tsan]="wsbeat-server examples capi_tests" [fuzz]="fuzzers")
+declare -A targets=([dev]="" [asan]="wsbeat-server wsbeat-nats examples core_tests capi_tests nats_tests" [tsan]="wsbeat-server examples capi_tests nats_tests" [fuzz]="fuzzers")
 for tree in $trees; do
   say "building $tree"
   TARGETS=${targets[$tree]} run build "$tree" plain 1200 scripts/build.sh "$tree" || say "building $tree FAILED"

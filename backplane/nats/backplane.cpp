@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "store.h"
+
 namespace wsb::nats {
 
 namespace {
@@ -50,6 +52,7 @@ void on_disconnected(natsConnection* /*connection*/, void* closure) {
 }
 void on_reconnected(natsConnection* connection, void* closure) {
   link_of(closure).resume_ms = steady_ms() + kSettleMs;
+  ++link_of(closure).connections;
   link_of(closure).set_state(WSB_BACKPLANE_UP, "connected again to NATS at " + url_of(connection));
 }
 void on_closed(natsConnection* /*connection*/, void* closure) {
@@ -67,12 +70,27 @@ uint64_t random_number() {
   return uint64_t{device()} << 32 | device();
 }
 
+Presence::Tell presence_teller(const LinkRef& link) {
+  return {
+      [link](uint64_t watch, const std::string& member, bool present) { link->tell_presence(watch, member, present); },
+      [link](const std::string& text) { link->say(text); }};
+}
+
 }  // namespace
 
-NatsBackplane::NatsBackplane(Settings settings) : settings_(std::move(settings)), link_(std::make_shared<Link>()) {
+NatsBackplane::NatsBackplane(Settings settings)
+    : settings_(std::move(settings)),
+      link_(std::make_shared<Link>()),
+      wire_(std::make_shared<Wire>([link = link_] { link->wake(); })),
+      presence_(Presence::start(
+          wire_, PresenceSettings(settings_.prefix, settings_.presence_ttl_ms, settings_.durable.replicas),
+          presence_teller(link_))) {
   options_ = make_options(settings_);
   link_->origin = random_number();
   link_->prefix = settings_.prefix + ".";
+  if (settings_.durable.patterns.empty()) return;
+  link_->durable = std::make_shared<DurableTopics>(settings_.prefix, settings_.durable.patterns);
+  durable_ = std::make_shared<Durable>(link_, wire_, link_->durable, settings_.durable);
 }
 
 NatsBackplane::~NatsBackplane() {
@@ -85,6 +103,7 @@ void NatsBackplane::open(const wsb_backplane_host& host) {
     const std::lock_guard<std::mutex> lock(link_->host_mutex_);
     link_->host_ = &host;
   }
+  if (durable_ != nullptr) durable_->start();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -96,13 +115,30 @@ void NatsBackplane::close() {
   link_->changed.notify_all();
   if (thread_.joinable()) thread_.join();
   link_->cut();
+  if (durable_ != nullptr) durable_->close();
+}
+
+bool NatsBackplane::is_too_big(const wsb_backplane_message& message) const noexcept {
+  constexpr size_t kHeaderBytes = 160;  // at most, with NATS's own line
+  const int64_t most = max_payload_;
+  return most != 0 && message.length + message.key_length + kHeaderBytes > static_cast<uint64_t>(most);
+}
+
+int NatsBackplane::store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int), void* context) {
+  if (settings_.refuse_when_down && link_->state != WSB_BACKPLANE_UP) return WSB_E_STATE;
+  if (is_too_big(message)) return WSB_E_TOO_BIG;
+  uint64_t others = 0;
+  {
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    others = queued_bytes_;
+  }
+  if (others > settings_.buffer_bytes) return WSB_E_FULL;
+  return durable_->store->add(message, settings_.buffer_bytes - others, done, context);
 }
 
 int NatsBackplane::publish(const wsb_backplane_message& message) {
   if (settings_.refuse_when_down && link_->state != WSB_BACKPLANE_UP) return WSB_E_STATE;
-  constexpr size_t kHeaderBytes = 96;  // with NATS's own line
-  const int64_t most = max_payload_;
-  if (most != 0 && message.length + kHeaderBytes > static_cast<uint64_t>(most)) return WSB_E_TOO_BIG;
+  if (is_too_big(message)) return WSB_E_TOO_BIG;
   Order order;
   order.subject.reserve(link_->prefix.size() + message.topic_length);
   order.subject.append(link_->prefix).append(message.topic, message.topic_length);
@@ -110,10 +146,10 @@ int NatsBackplane::publish(const wsb_backplane_message& message) {
   {
     const std::lock_guard<std::mutex> lock(link_->mutex);
     order.header = header_value(link_->origin, number_ + 1, message.kind, message.flags);
-    const uint64_t bytes = order.bytes();
+    const uint64_t bytes = order.bytes() + (durable_ == nullptr ? 0 : durable_->store->bytes());
     if (queued_bytes_ + bytes > settings_.buffer_bytes) return WSB_E_FULL;
+    queued_bytes_ += order.bytes();
     queue_.push_back(std::move(order));
-    queued_bytes_ += bytes;
     ++number_;
   }
   link_->changed.notify_all();
@@ -145,6 +181,7 @@ void NatsBackplane::run() noexcept {
   std::deque<Order> orders;
   while (!closing()) {
     try {
+      serve_wire();
       if (connection_ != nullptr && link_->closed) give_up_connection();
       if (connection_ == nullptr && !connect()) {
         pause(kConnectPauseMs);
@@ -161,7 +198,13 @@ void NatsBackplane::run() noexcept {
       pause(kConnectPauseMs);
     }
   }
+  try {
+    presence_->close();
+  } catch (const std::exception&) {  // no memory: the others find out
+  }
   last_moment(orders);
+  if (durable_ != nullptr) durable_->store->stop_listening();
+  wire_->close();
   link_->cut();
   if (connection_ != nullptr) give_up_connection();
   nats_ReleaseThreadMemory();
@@ -176,17 +219,34 @@ void NatsBackplane::pause(int64_t most_ms) {
   });
 }
 
+void NatsBackplane::serve_wire() {
+  if (connection_ != nullptr && link_->state == WSB_BACKPLANE_UP && told_connection_ != link_->connections) {
+    told_connection_ = link_->connections;
+    wire_->tell_connected();
+  }
+  wire_due_ms_ = wire_->run();
+}
+
 // Waits for orders, and for a connection to carry them out. False: look again at what has changed.
 bool NatsBackplane::next_orders(std::deque<Order>& orders) {
   std::unique_lock<std::mutex> lock(link_->mutex);
-  link_->changed.wait(lock, [&] {
+  const auto has_something = [&] {
     const bool work = !orders.empty() || !queue_.empty();
-    return closing_ || link_->closed || (work && link_->state == WSB_BACKPLANE_UP);
-  });
-  if (closing_ || link_->closed) return false;
-  const int64_t wait_ms = link_->resume_ms - steady_ms();
-  if (wait_ms > 0) {
-    link_->changed.wait_for(lock, std::chrono::milliseconds(wait_ms));
+    const bool up = link_->state == WSB_BACKPLANE_UP;
+    return closing_ || link_->closed || (work && up) || wire_->has_work() ||
+           (up && told_connection_ != link_->connections);
+  };
+  constexpr int64_t kLongMs = 3'600'000;
+  const int64_t due_ms = std::clamp<int64_t>(wire_due_ms_ - steady_ms(), 0, kLongMs);
+  link_->changed.wait_for(lock, std::chrono::milliseconds(due_ms), has_something);
+  const bool work = !orders.empty() || !queue_.empty();
+  if (closing_ || link_->closed || !work || link_->state != WSB_BACKPLANE_UP) return false;
+  const int64_t resume_ms = link_->resume_ms;
+  if (resume_ms > steady_ms()) {
+    const int64_t wait_ms = std::min(resume_ms, wire_due_ms_) - steady_ms();
+    link_->changed.wait_for(lock, std::chrono::milliseconds(std::max<int64_t>(wait_ms, 0)), [&] {
+      return closing_ || link_->closed || link_->state != WSB_BACKPLANE_UP || wire_->has_work();
+    });
     return false;
   }
   if (orders.empty()) orders.swap(queue_);
@@ -211,6 +271,8 @@ bool NatsBackplane::connect() {
   }
   complaint_.clear();
   max_payload_ = natsConnection_GetMaxPayload(connection_);
+  wire_->use(connection_);
+  ++link_->connections;
   for (auto& [subject, subscription] : subscriptions_) subscription = nullptr;
   for (auto& entry : subscriptions_) (void)add_subscription(entry.first);
   if (natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED) {
@@ -224,6 +286,7 @@ void NatsBackplane::give_up_connection() {
     natsSubscription_Destroy(subscription);  // null is allowed
     subscription = nullptr;
   }
+  wire_->use(nullptr);
   natsConnection_Close(connection_);
   natsConnection_Destroy(connection_);
   connection_ = nullptr;
@@ -304,7 +367,20 @@ void NatsBackplane::last_moment(std::deque<Order>& orders) {
   for (Order& order : orders) {
     if (order.kind == Order::Kind::kPublish && !send(order)) return;
   }
+  await_store();
   (void)natsConnection_FlushTimeout(connection_, kLastMomentMs);
+}
+
+// Those that publish may still learn what has become of it.
+void NatsBackplane::await_store() {
+  if (durable_ == nullptr) return;
+  constexpr int64_t kLookMs = 2;
+  const int64_t until_ms = steady_ms() + kLastMomentMs;
+  while (!durable_->store->is_empty() && link_->state == WSB_BACKPLANE_UP && steady_ms() < until_ms) {
+    (void)wire_->run();
+    std::unique_lock<std::mutex> lock(link_->mutex);
+    link_->changed.wait_for(lock, std::chrono::milliseconds(kLookMs));
+  }
 }
 
 }  // namespace wsb::nats

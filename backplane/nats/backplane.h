@@ -6,13 +6,15 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 
+#include "durable.h"
 #include "link.h"
-
-typedef struct __natsOptions natsOptions;
+#include "presence.h"
+#include "wire.h"
 
 namespace wsb::nats {
 
@@ -27,6 +29,8 @@ struct Settings {
   uint64_t buffer_bytes = 8 << 20;
   bool refuse_when_down = false;
   uint32_t ping_interval_ms = 5000;
+  DurableSettings durable;
+  uint32_t presence_ttl_ms = 15'000;
 };
 
 // natsOptions that fit the settings; throws std::runtime_error with the field that does not.
@@ -45,6 +49,10 @@ class NatsBackplane {
   int publish(const wsb_backplane_message& message);
   int subscribe(std::string_view pattern, bool wanted);
   uint32_t state() const noexcept { return link_->state; }
+  // Null: nothing is durable.
+  Durable* durable() noexcept { return durable_.get(); }
+  int store(const wsb_backplane_message& message, void (*done)(void*, int, uint64_t, int), void* context);
+  Presence& presence() noexcept { return *presence_; }
 
  private:
   struct Order {
@@ -59,6 +67,7 @@ class NatsBackplane {
   void run() noexcept;
   bool connect();
   void give_up_connection();
+  void serve_wire();
   bool next_orders(std::deque<Order>& orders);
   // False: it could not be sent now, and stays the first.
   bool carry_out(Order& order);
@@ -66,10 +75,15 @@ class NatsBackplane {
   bool add_subscription(const std::string& subject);
   void pause(int64_t most_ms);
   void last_moment(std::deque<Order>& orders);
+  void await_store();
   bool closing();
+  bool is_too_big(const wsb_backplane_message& message) const noexcept;
 
   const Settings settings_;
   const LinkRef link_;
+  const WireRef wire_;
+  std::shared_ptr<Durable> durable_;
+  const std::shared_ptr<Presence> presence_;
   natsOptions* options_ = nullptr;
   std::thread thread_;
 
@@ -82,6 +96,8 @@ class NatsBackplane {
 
   // The thread's own.
   natsConnection* connection_ = nullptr;
+  uint64_t told_connection_ = 0;  // the last one that the wire's listeners were told of
+  int64_t wire_due_ms_ = INT64_MAX;
   std::map<std::string, natsSubscription*> subscriptions_;  // by subject; null until there is a connection
   std::string complaint_;                                   // the last one, so that it is not repeated
 };

@@ -8,6 +8,7 @@
 
 #include "backplane.h"
 #include "core/topic_name.h"
+#include "replays.h"
 
 namespace {
 
@@ -47,6 +48,29 @@ void take(T& setting, T value, uint64_t least, uint64_t most, const char* field)
   setting = value;
 }
 
+void take_durable(wsb::nats::DurableSettings& out, const wsb_nats_options& given) {
+  if (given.durable != nullptr) {
+    try {
+      out.patterns = wsb::nats::DurableTopics::read(given.durable);
+    } catch (const std::runtime_error& wrong) {
+      throw std::runtime_error(std::string("durable: ") + wrong.what());
+    }
+  }
+  constexpr uint32_t kMostAgeS = 3650U * 86'400;
+  constexpr int64_t kMsPerS = 1000;
+  uint32_t age_s = 86'400;
+  if (given.durable_max_age_s == WSB_OFF) {
+    age_s = 0;
+  } else {
+    take(age_s, given.durable_max_age_s, 1, kMostAgeS, "durable_max_age_s");
+  }
+  out.max_age_ms = age_s * kMsPerS;
+  take(out.max_bytes, given.durable_max_bytes, 1024, uint64_t{1} << 50, "durable_max_bytes");
+  take(out.replicas, given.durable_replicas, 1, 5, "durable_replicas");
+  take(out.max_replay, given.max_replay, 1, 100'000'000, "max_replay");
+  take(out.memory_bytes, given.replay_memory_bytes, 1024, uint64_t{1} << 32, "replay_memory_bytes");
+}
+
 Settings settings_of(const wsb_nats_options& given) {
   constexpr size_t kMostPrefixBytes = 128;
   Settings out;
@@ -59,12 +83,18 @@ Settings settings_of(const wsb_nats_options& given) {
   take(out.tls_key_file, given.tls_key_file);
   take(out.buffer_bytes, given.buffer_bytes, 1024, uint64_t{1} << 32, "buffer_bytes");
   take(out.ping_interval_ms, given.ping_interval_ms, 100, 600'000, "ping_interval_ms");
+  take(out.presence_ttl_ms, given.presence_ttl_ms, 1000, 600'000, "presence_ttl_ms");
   if (given.refuse_when_down > 1) throw std::runtime_error("refuse_when_down: neither 0 nor 1");
   out.refuse_when_down = given.refuse_when_down == 1;
   const wsb::core::TopicError error = wsb::core::check_topic(out.prefix);
   if (error != wsb::core::TopicError::kNone)
     throw std::runtime_error(std::string("prefix: ") + wsb::core::topic_error_text(error));
   if (out.prefix.size() > kMostPrefixBytes) throw std::runtime_error("prefix: longer than 128 bytes");
+  take_durable(out.durable, given);
+  constexpr size_t kMostStreamNameBytes = 255;  // JetStream's
+  if (!out.durable.patterns.empty() && wsb::nats::stream_name(out.prefix).size() > kMostStreamNameBytes) {
+    throw std::runtime_error("prefix: too long to name a stream");
+  }
   return out;
 }
 
@@ -102,12 +132,64 @@ int nats_unsubscribe(void* self, const char* pattern, size_t length) {
   return guarded([&] { return of(self).subscribe({pattern, length}, false); });
 }
 
+int nats_join(void* self, const char* topic, size_t topic_length, const char* member, size_t member_length,
+              uint64_t number) {
+  return guarded([&]() -> int {
+    of(self).presence().join({topic, topic_length}, {member, member_length}, number);
+    return WSB_OK;
+  });
+}
+
+int nats_leave(void* self, const char* /*topic*/, size_t /*topic_length*/, uint64_t number) {
+  return guarded([&]() -> int {
+    of(self).presence().leave(number);
+    return WSB_OK;
+  });
+}
+
+int nats_watch(void* self, const char* topic, size_t topic_length, uint64_t watch) {
+  return guarded([&]() -> int {
+    of(self).presence().watch({topic, topic_length}, watch);
+    return WSB_OK;
+  });
+}
+
+int nats_unwatch(void* self, uint64_t watch) {
+  return guarded([&]() -> int {
+    of(self).presence().unwatch(watch);
+    return WSB_OK;
+  });
+}
+
 uint32_t nats_state(void* self) {
   return of(self).state();
 }
 
 void nats_close(void* self) {
   delete static_cast<NatsBackplane*>(self);
+}
+
+int nats_keeps(void* self, const char* pattern, size_t length) {
+  return of(self).durable()->topics.overlaps({pattern, length}) ? 1 : 0;
+}
+
+int nats_store(void* self, const wsb_backplane_message* message, void (*done)(void*, int, uint64_t, int),
+               void* context) {
+  return guarded([&] { return of(self).store(*message, done, context); });
+}
+
+int nats_replay(void* self, const char* pattern, size_t length, uint64_t after, uint64_t ticket) {
+  return guarded([&]() -> int {
+    of(self).durable()->replays->begin({pattern, length}, after, ticket);
+    return WSB_OK;
+  });
+}
+
+void nats_forget(void* self, uint64_t ticket) {
+  (void)guarded([&]() -> int {
+    of(self).durable()->replays->forget(ticket);
+    return WSB_OK;
+  });
 }
 
 int failed(int code, const char* text, char* error, size_t capacity) noexcept {
@@ -127,9 +209,26 @@ extern "C" int wsb_nats_create(const wsb_nats_options* options, wsb_backplane* o
   if (out == nullptr) return failed(WSB_E_INVALID, "out is NULL", error, capacity);
   try {
     auto made = std::make_unique<NatsBackplane>(settings_of(sized(options)));
-    *out = {sizeof *out, made.release(), nats_open, nats_publish, nats_subscribe, nats_unsubscribe,
-            nats_state,  nats_close,     nullptr,   nullptr,      nullptr,        nullptr,
-            nullptr,     nullptr,        nullptr,   nullptr};
+    wsb_backplane table{};
+    table.size = sizeof table;
+    table.open = nats_open;
+    table.publish = nats_publish;
+    table.subscribe = nats_subscribe;
+    table.unsubscribe = nats_unsubscribe;
+    table.state = nats_state;
+    table.close = nats_close;
+    if (made->durable() != nullptr) {
+      table.keeps = nats_keeps;
+      table.store = nats_store;
+      table.replay = nats_replay;
+      table.forget = nats_forget;
+    }
+    table.join = nats_join;
+    table.leave = nats_leave;
+    table.watch = nats_watch;
+    table.unwatch = nats_unwatch;
+    table.self = made.release();
+    *out = table;
     return WSB_OK;
   } catch (const Malformed& wrong) {
     return failed(WSB_E_INVALID, wrong.what(), error, capacity);

@@ -3,6 +3,8 @@
 
 #include <nats/nats.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
@@ -10,24 +12,37 @@
 #include <string_view>
 
 #include "core/utf8.h"
+#include "durable_topics.h"
 
 namespace wsb::nats {
 
-std::string header_value(uint64_t origin, uint64_t number, uint32_t kind, uint32_t flags) {
-  char text[64];
-  (void)std::snprintf(text, sizeof text, "%016" PRIx64 " %" PRIu64 " %s%s", origin, number,
-                      kind == WSB_TEXT ? "text" : "binary", (flags & WSB_PUBLISH_RETAIN) != 0 ? " retain" : "");
+std::string header_value(uint64_t origin, uint64_t number, uint32_t kind, uint32_t flags, uint64_t exclude) {
+  char text[96];
+  const int length =
+      std::snprintf(text, sizeof text, "%016" PRIx64 " %" PRIu64 " %s%s", origin, number,
+                    kind == WSB_TEXT ? "text" : "binary", (flags & WSB_PUBLISH_RETAIN) != 0 ? " retain" : "");
+  if (exclude != 0) {
+    (void)std::snprintf(text + length, sizeof text - static_cast<size_t>(length), " not=%" PRIu64, exclude);
+  }
   return text;
 }
 
+// Words that are not known belong to a later version.
 bool read_header(const char* value, Header& out) {
   char kind[8] = "";
-  char retain[8] = "";
-  const int fields = std::sscanf(value, "%16" SCNx64 " %20" SCNu64 " %7s %7s", &out.origin, &out.number, kind, retain);
+  int used = 0;
+  const int fields = std::sscanf(value, "%16" SCNx64 " %20" SCNu64 " %7s%n", &out.origin, &out.number, kind, &used);
   const bool text = std::strcmp(kind, "text") == 0;
   if (fields < 3 || out.number == 0 || (!text && std::strcmp(kind, "binary") != 0)) return false;
   out.kind = text ? WSB_TEXT : WSB_BINARY;
-  out.flags = fields == 4 && std::strcmp(retain, "retain") == 0 ? WSB_PUBLISH_RETAIN : 0;
+  std::string_view rest = value + used;
+  while (!rest.empty()) {
+    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+    const std::string_view word = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(word.size());
+    if (word == "retain") out.flags = WSB_PUBLISH_RETAIN;
+    if (word.substr(0, 4) == "not=") (void)std::from_chars(word.data() + 4, word.data() + word.size(), out.exclude);
+  }
   return true;
 }
 
@@ -38,11 +53,15 @@ int64_t steady_ms() noexcept {
 
 void Link::set_state(uint32_t now, const std::string& text) {
   const uint32_t before = state.exchange(now);
+  wake();
+  if (before != now) say(text);
+}
+
+void Link::wake() {
   {
     const std::lock_guard<std::mutex> lock(mutex);  // so that nobody misses it between looking and waiting
   }
   changed.notify_all();
-  if (before != now) say(text);
 }
 
 void Link::say(const std::string& text) {
@@ -55,10 +74,16 @@ void Link::cut() {
   host_ = nullptr;
 }
 
+void Link::tell_presence(uint64_t watch, std::string_view member, bool present) {
+  const std::lock_guard<std::mutex> lock(host_mutex_);
+  if (host_ != nullptr) host_->presence(host_->server, watch, member.data(), member.size(), present ? 1 : 0);
+}
+
 void Link::deliver(natsMsg* message) {
   const std::string_view subject = natsMsg_GetSubject(message);
   if (subject.size() <= prefix.size() || subject.compare(0, prefix.size(), prefix) != 0) return;
   const std::string_view topic = subject.substr(prefix.size());
+  if (durable != nullptr && durable->overlaps(topic)) return;
   const char* const data = natsMsg_GetData(message);
   const auto length = static_cast<size_t>(natsMsg_GetDataLength(message));
   const char* value = nullptr;
@@ -71,8 +96,14 @@ void Link::deliver(natsMsg* message) {
   const std::lock_guard<std::mutex> lock(host_mutex_);
   if (host_ == nullptr || (ours && (header.origin == origin || !seen_.first_time(header.origin, header.number))))
     return;
-  const wsb_backplane_message given{
-      sizeof given, topic.data(), topic.size(), data, length, header.kind, header.flags, 0, 0, nullptr, 0};
+  wsb_backplane_message given{};
+  given.size = sizeof given;
+  given.topic = topic.data();
+  given.topic_length = topic.size();
+  given.data = data;
+  given.length = length;
+  given.kind = header.kind;
+  given.flags = header.flags;
   host_->deliver(host_->server, &given);
 }
 

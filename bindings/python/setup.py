@@ -1,4 +1,7 @@
-"""Builds the extension and the server program with CMake. WSBEAT_USE_SYSTEM=1 takes an installed libwsbeat instead of compiling the core in."""
+"""Builds the extension, the server program and, where NATS's client is, libwsbeat-nats with CMake.
+
+WSBEAT_USE_SYSTEM=1 takes an installed libwsbeat instead of compiling the core in.
+"""
 
 import os
 import re
@@ -14,7 +17,7 @@ from setuptools.command.sdist import sdist
 HERE = Path(__file__).resolve().parent
 # In an sdist the core's sources lie in core/, in the repository two folders up.
 CORE = HERE / "core" if (HERE / "core").is_dir() else HERE.parent.parent
-CORE_FILES = ["CMakeLists.txt", "LICENSE", "cmake", "include", "lib", "pkgconfig", "tools"]
+CORE_FILES = ["CMakeLists.txt", "LICENSE", "backplane", "cmake", "include", "lib", "pkgconfig", "tools"]
 
 
 def version():
@@ -36,7 +39,8 @@ class CMakeBuild(build_ext):
         build = Path(self.build_temp).resolve() / "cmake"
         build.mkdir(parents=True, exist_ok=True)
         package.mkdir(parents=True, exist_ok=True)
-        (package / "wsbeat-server").unlink(missing_ok=True)  # of an earlier build with other options
+        for product in (package / "wsbeat-server", *package.glob("libwsbeat-nats.so*")):  # of an earlier build with other options
+            product.unlink(missing_ok=True)
         options = {
             "CMAKE_BUILD_TYPE": "RelWithDebInfo" if self.debug else "Release",
             "PYTHON_EXECUTABLE": sys.executable,

@@ -96,7 +96,7 @@ export class WsBeatStateEvent extends Event {
 /** With which promises of send() reject. */
 export class WsBeatSendError extends Error {
   constructor(reason: WsBeatSendError['reason']);
-  readonly reason: 'full' | 'dropped' | 'superseded' | 'closed';
+  readonly reason: 'full' | 'dropped' | 'superseded' | 'closed' | 'disconnected';
 }
 
 export interface WsBeatEventMap {
@@ -133,8 +133,9 @@ export class WsBeat extends EventTarget {
   /** Milliseconds between the server's beats; 0: it has sent none. */
   readonly beatInterval: number;
 
-  /** Resolves when the socket has taken the message; rejects with a WsBeatSendError. `key`: for the policy "latest". */
-  send(data: WsBeatData, options?: { key?: string | number }): Promise<void>;
+  /** Resolves when the socket has taken the message; rejects with a WsBeatSendError. `key`: for the policy "latest". `keep: false`: this
+   * message is for the present connection only, and rejects as "disconnected" when that ends or there is none. */
+  send(data: WsBeatData, options?: { key?: string | number; keep?: boolean }): Promise<void>;
   /** Ends it for good. `code`: 1000, or 3000 to 4999. */
   close(code?: number, reason?: string): void;
 

@@ -37,7 +37,7 @@ export class WsBeatStateEvent extends Event {
   }
 }
 
-// Why a message was not sent: `reason` is full, dropped, superseded or closed.
+// Why a message was not sent: `reason` is full, dropped, superseded, closed or disconnected.
 export class WsBeatSendError extends Error {
   constructor(reason) {
     super(`message not sent: ${reason}`);
@@ -184,8 +184,8 @@ export class WsBeat extends EventTarget {
   get beatInterval() { return this.#beatInterval; }
 
   // Resolves when the socket has taken the message; rejects with a WsBeatSendError. A promise that nobody looks at disturbs nobody.
-  send(data, { key } = {}) {
-    const promise = this.#admit(sendable(data), key);
+  send(data, { key, keep = true } = {}) {
+    const promise = this.#admit(sendable(data), key, keep);
     promise.catch(() => {});
     return promise;
   }
@@ -319,6 +319,7 @@ export class WsBeat extends EventTarget {
   #ended(info, mayReconnect) {
     this.#clear('connect', 'stable', 'beat', 'pump');
     this.#detach();
+    this.#dropUnkept();
     this.#beatInterval = 0;
     const { reconnect } = this.#settings;
     const willReconnect = Boolean(mayReconnect && reconnect && this.#failures < reconnect.maxAttempts && !isNever(reconnect.never, info));
@@ -378,8 +379,9 @@ export class WsBeat extends EventTarget {
 
   // ------------------------------------------------------------------------------------------------------------------ sending
 
-  async #admit(data, key) {
+  async #admit(data, key, keep) {
     if (this.#state === 'closing' || this.#state === 'closed') throw new WsBeatSendError('closed');
+    if (!keep && this.#state !== 'open') throw new WsBeatSendError('disconnected');
     if (this.#state === 'open' && this.#queue.size === 0 && this.#socket.bufferedAmount < this.#settings.highWater) {
       this.#socket.send(data);
       return;
@@ -388,7 +390,7 @@ export class WsBeat extends EventTarget {
     this.#makeRoom(size, key);
     await new Promise((resolve, reject) => {
       const own = this.#settings.queue.policy === 'latest' ? key : undefined;
-      this.#queue.set(own ?? Symbol('message'), { data: copyOf(data), size, resolve, reject });
+      this.#queue.set(own ?? Symbol('message'), { data: copyOf(data), size, keep, resolve, reject });
       this.#queuedBytes += size;
       if (this.#state === 'open' && !this.#timers.pump) this.#waitForSocket(PUMP_MS[0]);
     });
@@ -410,6 +412,13 @@ export class WsBeat extends EventTarget {
     this.#queue.delete(key);
     this.#queuedBytes -= entry.size;
     return entry;
+  }
+
+  // What was meant for the connection that has ended.
+  #dropUnkept() {
+    for (const [key, { keep }] of [...this.#queue]) {
+      if (!keep) this.#takeOut(key).reject(new WsBeatSendError('disconnected'));
+    }
   }
 
   // Gives the socket what waits, in order, while it holds less than `limit`.
@@ -460,6 +469,7 @@ export class WsBeat extends EventTarget {
     this.#generation += 1;
     this.#beatInterval = 0;
     this.#detach()?.close(code, reason);
+    this.#dropUnkept();
     this.#enter('suspended');
     // The answer is not awaited: the page may be gone before.
     if (hadSocket) this.dispatchEvent(new WsBeatCloseEvent({ code, reason, wasClean: false, willReconnect: Boolean(persisted), delay: 0 }));

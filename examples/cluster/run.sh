@@ -1,5 +1,6 @@
 #!/bin/bash
 # NATS, two wsbeat servers and nginx in front of them, all on loopback: open the address that it prints and watch messages cross.
+# What is sent is kept while it runs.
 # usage: [PORT=8080] [WSBEAT_SERVER=path] examples/cluster/run.sh; ends with SIGINT or SIGTERM. Needs nats-server and nginx (Debian's packages).
 set -euo pipefail
 
@@ -40,7 +41,7 @@ for program in nats-server nginx "$server"; do
 done
 
 # A free port; the file tells which.
-nats-server -a 127.0.0.1 -p -1 --ports_file_dir "$folder" -l "$folder/nats.log" &
+nats-server -a 127.0.0.1 -p -1 --jetstream --store_dir "$folder/jetstream" --ports_file_dir "$folder" -l "$folder/nats.log" &
 pids+=($!)
 has_ports() { [ -s "$folder/nats-server_${pids[0]}.ports" ]; }
 wait_for nats-server has_ports
@@ -48,14 +49,14 @@ nats=$(grep -o 'nats://127\.0\.0\.1:[0-9]*' "$folder/nats-server_${pids[0]}.port
 
 for number in 1 2; do
   "$server" --unix "$folder/$number.sock" --topics --may-subscribe 'demo.>' --may-publish 'demo.>' --nats "$nats" \
-    --trusted-proxy unix --origin '*' --stop-deadline-ms 1000 &
+    --durable demo.chat --trusted-proxy unix --origin '*' --stop-deadline-ms 1000 &
   pids+=($!)
 done
 listens() { [ -S "$folder/1.sock" ] && [ -S "$folder/2.sock" ]; }
 wait_for wsbeat-server listens
 chmod 666 "$folder"/*.sock
 
-sed -e "s|@FOLDER@|$folder|g" -e "s|@PORT@|$port|g" -e "s|@PAGE@|$here|g" "$here/nginx.conf" >"$folder/nginx.conf"
+sed -e "s|@FOLDER@|$folder|g" -e "s|@PORT@|$port|g" -e "s|@PAGE@|$here|g" -e "s|@CLIENT@|$here/../../clients/js|g" "$here/nginx.conf" >"$folder/nginx.conf"
 nginx -p "$folder" -c "$folder/nginx.conf" &
 pids+=($!)
 answers() { exec 3<>"/dev/tcp/127.0.0.1/$port" && exec 3>&-; }

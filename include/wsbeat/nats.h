@@ -1,5 +1,5 @@
 /*
- * libwsbeat-nats: a backplane for wsbeat servers over NATS core, with NATS's own C client.
+ * libwsbeat-nats: a backplane for wsbeat servers over NATS, with NATS's own C client; durable topics over JetStream.
  *
  * A publication to the topic "a.b" is the NATS message "wsbeat.a.b" with the same payload, so other NATS clients may listen and publish too.
  * What is guaranteed, and what is not: docs/scaling.md.
@@ -28,6 +28,15 @@ typedef struct wsb_nats_options {
                               * beyond it they are refused with WSB_E_FULL */
   uint32_t refuse_when_down; /* 0 or 1: while NATS cannot be reached publications are refused with WSB_E_STATE instead of kept */
   uint32_t ping_interval_ms; /* default 5000, 100..600000: a silent connection is given up after three of them */
+  /* Durable topics, docs/scaling.md. They are kept by a JetStream stream that is made, or made to fit, when NATS is reached. */
+  const char *durable;          /* patterns with commas: "orders.>,rooms.*.log". None may overlap another. Default: none */
+  uint64_t durable_max_bytes;   /* default 256 MiB, 1024..2^50: what the stream holds at most; beyond it the oldest is dropped */
+  uint32_t durable_max_age_s;   /* default 86400, 1..315360000, or WSB_OFF: what is older is dropped */
+  uint32_t durable_replicas;    /* default 1, 1..5: NATS servers that hold the stream, and what presence keeps */
+  uint32_t max_replay;          /* default 10000, 1..10^8: a subscription that missed more messages is told so instead of getting them */
+  uint32_t presence_ttl_ms;     /* default 15000, 1000..600000: a server that is silent for so long is dead and its members are gone; the
+                                 * same on all servers. Presence needs JetStream: see docs/presence.md */
+  uint64_t replay_memory_bytes; /* default 8 MiB, 1024..2^32: of the newest durable messages (at most 8192), for replays without NATS */
 } wsb_nats_options;
 
 static inline void wsb_nats_options_init(wsb_nats_options *options) {

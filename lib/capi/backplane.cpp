@@ -3,6 +3,7 @@
 #include "capi/payload.h"
 #include "capi/sized.h"
 #include "core/buffer.h"
+#include "core/presence_table.h"
 #include "core/topic_name.h"
 
 namespace {
@@ -68,6 +69,19 @@ void host_resumed(wsb_server *server, uint64_t ticket, uint64_t sequence, int mi
   });
 }
 
+int presence(wsb_server &server, uint64_t watch, const char *member, size_t length, bool present) {
+  if (member == nullptr) return fail(WSB_E_INVALID, "member is NULL");
+  const std::string_view name(member, length);
+  const char *fault = wsb::core::member_fault(name);
+  if (fault != nullptr) return fail(WSB_E_INVALID, fault);
+  server.presence().elsewhere(watch, name, present);
+  return WSB_OK;
+}
+
+void host_presence(wsb_server *server, uint64_t watch, const char *member, size_t member_length, int present) {
+  (void)guarded([&] { return presence(*server, watch, member, member_length, present != 0); });
+}
+
 void host_changed(wsb_server *server, uint32_t state, const char *text) {
   const uint32_t level = state == WSB_BACKPLANE_UP ? uint32_t{WSB_LOG_INFO} : uint32_t{WSB_LOG_WARNING};
   server->log(level, std::string("backplane: ").append(text));
@@ -79,7 +93,7 @@ namespace wsb::capi {
 
 int open_backplane(wsb_server &server) {
   return server.open_backplane(
-      {sizeof(wsb_backplane_host), &server, host_deliver, host_changed, host_replayed, host_resumed, nullptr});
+      {sizeof(wsb_backplane_host), &server, host_deliver, host_changed, host_replayed, host_resumed, host_presence});
 }
 
 }  // namespace wsb::capi
@@ -99,6 +113,10 @@ int wsb_server_set_backplane(wsb_server *server, const wsb_backplane *backplane)
                         (calls.replay != nullptr ? 1 : 0) + (calls.forget != nullptr ? 1 : 0);
     if (durable != 0 && durable != 4)
       return fail(WSB_E_INVALID, "backplane: keeps, store, replay and forget: all of them or none");
+    const int presence = (calls.join != nullptr ? 1 : 0) + (calls.leave != nullptr ? 1 : 0) +
+                         (calls.watch != nullptr ? 1 : 0) + (calls.unwatch != nullptr ? 1 : 0);
+    if (presence != 0 && presence != 4)
+      return fail(WSB_E_INVALID, "backplane: join, leave, watch and unwatch: all of them or none");
     server->set_backplane(calls);
     return WSB_OK;
   });

@@ -384,34 +384,7 @@ Event Assembler::fail(StreamError error, const char* text) noexcept {
 }
 
 Event Assembler::fail_header(HeaderResult result) noexcept {
-  const char* text = "";
-  switch (result) {
-    case HeaderResult::kReservedBits:
-      text = "reserved bit set";
-      break;
-    case HeaderResult::kBadOpcode:
-      text = "reserved opcode";
-      break;
-    case HeaderResult::kNotMasked:
-      text = "frame not masked";
-      break;
-    case HeaderResult::kControlTooLong:
-      text = "control frame longer than 125 bytes";
-      break;
-    case HeaderResult::kControlFragmented:
-      text = "fragmented control frame";
-      break;
-    case HeaderResult::kLengthNotMinimal:
-      text = "length not in its shortest form";
-      break;
-    case HeaderResult::kLengthTooBig:
-      text = "length with its top bit set";
-      break;
-    case HeaderResult::kOk:
-    case HeaderResult::kNeedMore:
-      break;
-  }
-  return fail(StreamError::kProtocol, text);
+  return fail(StreamError::kProtocol, header_error_text(result));
 }
 
 Event Assembler::fail_inflate(InflateResult result) noexcept {

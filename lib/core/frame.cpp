@@ -74,6 +74,29 @@ HeaderResult read_length64(const uint8_t* bytes, size_t n, uint64_t& length) noe
 
 }  // namespace
 
+const char* header_error_text(HeaderResult result) noexcept {
+  switch (result) {
+    case HeaderResult::kReservedBits:
+      return "reserved bit set";
+    case HeaderResult::kBadOpcode:
+      return "reserved opcode";
+    case HeaderResult::kNotMasked:
+      return "frame not masked";
+    case HeaderResult::kControlTooLong:
+      return "control frame longer than 125 bytes";
+    case HeaderResult::kControlFragmented:
+      return "fragmented control frame";
+    case HeaderResult::kLengthNotMinimal:
+      return "length not in its shortest form";
+    case HeaderResult::kLengthTooBig:
+      return "length with its top bit set";
+    case HeaderResult::kOk:
+    case HeaderResult::kNeedMore:
+      break;
+  }
+  return "";
+}
+
 HeaderResult parse_header(const uint8_t* bytes, size_t n, bool rsv1_allowed, FrameHeader& out) noexcept {
   if (n < 1) return HeaderResult::kNeedMore;
   HeaderResult result = judge_first_byte(bytes[0], rsv1_allowed, out);

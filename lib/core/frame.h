@@ -39,6 +39,9 @@ enum class HeaderResult : uint8_t {
   kLengthTooBig,  // the top bit of a 63-bit length is set
 };
 
+// What is wrong with a header; "" if nothing is.
+const char* header_error_text(HeaderResult result) noexcept;
+
 // Reads one client frame header from at most `n` bytes. Judges every bit as soon as its byte is there: an error is
 // returned even if the rest of the header has not come.
 HeaderResult parse_header(const uint8_t* bytes, size_t n, bool rsv1_allowed, FrameHeader& out) noexcept;

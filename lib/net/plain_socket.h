@@ -3,6 +3,8 @@
 // every accept, and where lws's assertions are on, as in Debian's build, a search through the table of all descriptors at every end.
 #pragma once
 
+#include <sys/uio.h>
+
 #include "net/socket.h"
 
 namespace wsb::net {
@@ -27,6 +29,7 @@ class PlainSocket final : public Socket {
   friend struct std::default_delete<PlainSocket>;
 
   int64_t read_some(uint8_t* bytes, size_t n) noexcept override;
+  int64_t send_some(iovec* pieces, size_t count) noexcept;
   void readable();
   uint32_t wishes() const noexcept;
   void follow_wishes() noexcept;

@@ -43,11 +43,20 @@ class Backplane {
   // Not under a lock of the server.
   int replay(std::string_view pattern, uint64_t after, uint64_t ticket) noexcept;
   void forget(uint64_t ticket) noexcept;
+  // Presence, if set() was given that.
+  bool has_presence() const noexcept { return calls_.join != nullptr; }
+  int join(std::string_view topic, std::string_view member, uint64_t number) noexcept;
+  int leave(std::string_view topic, uint64_t number) noexcept;
+  int watch(std::string_view topic, uint64_t number) noexcept;
+  int unwatch(uint64_t number) noexcept;
   void count_received() noexcept { received_.fetch_add(1, std::memory_order_relaxed); }
 
   void add_metrics(wsb_metrics& totals) noexcept;
 
  private:
+  template <typename Call>
+  int tell(Call&& call) noexcept;
+
   std::atomic<bool> present_{false};
   std::atomic<bool> durable_{false};  // it has, or had, durable topics
   wsb_backplane calls_{};

@@ -17,6 +17,8 @@
 
 namespace wsb::server {
 
+class Presence;
+
 struct Context {
   Context(ServerConfig its_config, const wsb_callbacks& its_callbacks)
       : config(std::move(its_config)),
@@ -39,6 +41,7 @@ struct Context {
   core::ConnectionLimits limits;
   Topics topics;
   Backplane backplane;
+  Presence* presence = nullptr;  // the server's
 };
 
 struct StopOrder {

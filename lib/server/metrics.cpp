@@ -142,6 +142,11 @@ std::string prometheus_text(const MetricsSum& sum) {
          t.publish_reached);
   single(out, "wsbeat_publish_refused_total", "counter", "Receivers whose queue refused a publication.",
          t.publish_refused);
+  single(out, "wsbeat_presence_members", "gauge", "Names present on topics, as far as this server knows.",
+         t.presence_members);
+  single(out, "wsbeat_presence_watches", "gauge", "Watches of topics now.", t.presence_watches);
+  single(out, "wsbeat_presence_joins_total", "counter", "Connections that joined a topic.", t.presence_joins);
+  single(out, "wsbeat_presence_leaves_total", "counter", "Connections that left a topic.", t.presence_leaves);
   single(out, "wsbeat_retained_messages", "gauge", "Retained messages.", t.retained_messages);
   single(out, "wsbeat_retained_bytes", "gauge", "Bytes of retained messages and their names.", t.retained_bytes);
   single(out, "wsbeat_backplane_up", "gauge", "1: the backplane is connected.",

@@ -58,7 +58,9 @@ class NoSigpipe {
 
 }  // namespace
 
-Server::Server(ServerConfig config, const wsb_callbacks& callbacks) : context_(std::move(config), callbacks) {
+Server::Server(ServerConfig config, const wsb_callbacks& callbacks)
+    : context_(std::move(config), callbacks), presence_(context_, workers_) {
+  context_.presence = &presence_;
   if (context_.config.queue_delivery) {
     auto queue = std::make_unique<EventQueue>(context_.config);
     queue_ = queue.get();
@@ -297,6 +299,7 @@ MetricsSum Server::metrics() {
   MetricsSum sum;
   for (const auto& worker : workers_) worker->add_metrics(sum);
   context_.topics.add_metrics(sum.totals);
+  presence_.add_metrics(sum.totals);
   context_.backplane.add_metrics(sum.totals);
   return sum;
 }

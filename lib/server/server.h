@@ -13,6 +13,7 @@
 
 #include "net/listener.h"
 #include "server/context.h"
+#include "server/presence.h"
 #include "server/worker.h"
 
 namespace wsb::server {
@@ -60,6 +61,7 @@ class Server {
   void resumed(uint64_t ticket, uint64_t sequence, bool missed);
   void count_received() noexcept { context_.backplane.count_received(); }
   void log(uint32_t level, std::string_view text) const noexcept { context_.log(level, 0, text); }
+  Presence& presence() noexcept { return presence_; }
   MetricsSum metrics();
   EventQueue* event_queue() noexcept { return queue_; }
   const ServerConfig& config() const noexcept { return context_.config; }
@@ -87,6 +89,7 @@ class Server {
   int publish_here(const Publication& publication, bool retain, PublishCounts& counts);
 
   Context context_;
+  Presence presence_;
   EventQueue* queue_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<uint16_t> port_{0};

@@ -80,6 +80,7 @@ void Server::set_backplane(const wsb_backplane& backplane) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (state_ != State::kCreated) throw ApiError(WSB_E_STATE, "the server was started before");
   if (!context_.backplane.set(backplane)) throw ApiError(WSB_E_STATE, "the server has a backplane");
+  if (context_.backplane.has_presence()) presence_.cross();
 }
 
 int Server::open_backplane(const wsb_backplane_host& host) {

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "server/presence.h"
 #include "server/worker.h"
 
 namespace wsb::server {
@@ -81,6 +82,7 @@ void Session::on_pong(core::Connection& /*connection*/, const uint8_t* data, siz
 
 void Session::on_drain(core::Connection& /*connection*/) {
   worker.context().delivery->drained(*this);
+  worker.context().presence->drained(id);
 }
 
 void Session::on_closed(core::Connection& /*connection*/, const core::CloseInfo& info) {

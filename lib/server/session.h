@@ -82,6 +82,7 @@ struct Session final : core::ConnectionEvents {
   std::array<uint32_t, 5> text_at{};                // where each begins, and the end
   std::unique_ptr<core::TopicMember> topics;        // under the gate
   std::unique_ptr<ReplaysByPattern> replays;        // under the gate
+  uint32_t presence = 0;                            // under the gate: joins and watches
   std::unique_ptr<core::CloseInfo> late_close;      // reported inside a callback; told when that has returned
   std::atomic<uint64_t> inflight_bytes{0};          // sent by other threads, not yet in the outbox
   std::atomic<uint64_t> inflight_control_bytes{0};  // pings of other threads, likewise

@@ -371,6 +371,7 @@ void Worker::tell_closed(Session& session, const core::CloseInfo& info) noexcept
   if (info.clean) metrics_.closed_clean.add(1);
   if (stopping_) ++(info.clean ? stop_counts_.clean : stop_counts_.aborted);
   context_.log(WSB_LOG_DEBUG, session.id, "closed: ", wsb_cause_name(info.cause));
+  end_presence(session);
   context_.delivery->closed(session, info);
   std::vector<std::string> wanted_no_more;
   std::unique_ptr<ReplaysByPattern> forgotten;

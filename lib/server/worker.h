@@ -1,6 +1,6 @@
 // One thread with its event loop and its connections. In worker.cpp (life and turns), worker_transport.cpp (what the loop
 // reports), worker_handshake.cpp (requests), worker_api.cpp (calls of the application, from this thread or another), worker_topics.cpp,
-// worker_durable.cpp, worker_stop.cpp.
+// worker_durable.cpp, worker_presence.cpp, worker_stop.cpp.
 #pragma once
 
 #include <atomic>
@@ -118,6 +118,14 @@ class Worker final : public core::TransportEvents {
   void replay_failed(uint64_t ticket);
   // and a new subscription ends.
   void cancel_subscription(uint64_t ticket, core::TopicTrie::Change& change);
+  // Presence. Counts a join or watch, if it is new, of an open connection: WSB_OK, CLOSED or LIMIT.
+  int enter_presence(uint64_t id, bool is_new);
+  int leave_presence(uint64_t id);
+  bool is_there(uint64_t id);
+  // Those whose full queue refused it are added to `behind`.
+  void send_to(const std::vector<uint64_t>& ids, core::Buffer& message, std::vector<uint64_t>& behind);
+  // It is told when there is room again, or closed as too slow.
+  void has_fallen_behind(uint64_t id, bool can_catch_up);
   void list_connections(std::vector<uint64_t>& out);
   void add_metrics(MetricsSum& sum);
   // Of queue delivery: the application has released these events of one connection.
@@ -238,6 +246,7 @@ class Worker final : public core::TransportEvents {
                    std::vector<Session*>* behind);
   void hand_out(Command& command);
   void drop_subscriptions(Session& session, std::vector<std::string>& wanted_no_more) noexcept;
+  void end_presence(Session& session) noexcept;
   ReplayOrder begin_replay(Session& session, std::string_view pattern, uint64_t after, bool tell);
   uint64_t end_replay(Session& session, std::string_view pattern) noexcept;
   std::unique_ptr<ReplaysByPattern> end_replays(Session& session) noexcept;

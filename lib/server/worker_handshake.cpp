@@ -232,6 +232,7 @@ void Worker::open_session(Session& session, const std::string& answer, const cor
     metrics_.opened.sub(1);
     metrics_.connections.sub(1);
     session.conn.give_up();
+    end_presence(session);
     std::vector<std::string> wanted_no_more;
     {
       const std::lock_guard<std::mutex> lock(gate_);

@@ -17,7 +17,8 @@ int Worker::subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Ch
   core::TopicMember& member = *session->topics;
   const bool is_new = !trie_.is_subscribed(member, pattern);
   if (is_new) {
-    if (member.size() >= context_.config.max_topics_per_connection || !context_.topics.enter()) return WSB_E_LIMIT;
+    if (member.size() + session->presence >= context_.config.max_topics_per_connection || !context_.topics.enter())
+      return WSB_E_LIMIT;
     try {
       change = trie_.subscribe(member, pattern);
     } catch (...) {

@@ -6,12 +6,13 @@ import { chromium } from 'playwright-core';
 
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
-const CLIENT = readFileSync(new URL('../../clients/js/wsbeat.js', import.meta.url));
+const CLIENT = new URL('../../clients/js/', import.meta.url);
 
 // `log` has every event that the page saw; it is read from outside.
 const PAGE = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>test</title>
 <script type="module">
 import { WsBeat } from './wsbeat.js';
+import { Topics, SUBPROTOCOL } from './topics.js';
 window.log = [];
 window.start = (url, options = {}) => {
   const ws = (window.ws = window.client = new WsBeat(url, { reconnect: { minDelay: 3600000, maxDelay: 3600000 }, ...options }));
@@ -29,14 +30,33 @@ window.startPlain = (url, protocols) => {
   ws.onmessage = ({ data }) => window.log.push({ type: 'message', data });
   ws.onclose = ({ code, reason, wasClean }) => window.log.push({ type: 'close', code, reason, wasClean });
 };
+// Listens to durable topics with two patterns, and publishes to them itself until it has to finish.
+window.startTopics = async (url) => {
+  Object.assign(window, { got: [], narrow: [], missed: 0 });
+  const topics = new Topics(new WsBeat(url, { protocols: SUBPROTOCOL, reconnect: { minDelay: 100 } }));
+  topics.addEventListener('missed', () => { window.missed += 1; });
+  await topics.subscribe('orders.*', (data, topic, sequence) => window.got.push([sequence, data]));
+  await topics.subscribe('orders.1', (data, topic, sequence) => window.narrow.push([sequence, data]));
+  const [results, pending] = [[], []];
+  let number = 0;
+  const timer = setInterval(() => {
+    const data = 'page ' + number;
+    pending.push(topics.publish('orders.' + (number++ % 3), data, { once: true }).then(({ sequence }) => results.push([sequence, data])));
+  }, 20);
+  window.finish = async () => {
+    clearInterval(timer);
+    await Promise.all(pending);
+    return results;
+  };
+};
 window.ready = true;
 </script>`;
 
 export async function servePages() {
   const server = http.createServer((request, response) => {
-    const script = request.url.startsWith('/wsbeat.js');
+    const [script] = /[a-z_]+\.js$/.exec(request.url) ?? [];
     response.setHeader('Content-Type', script ? 'text/javascript' : 'text/html');
-    response.end(script ? CLIENT : PAGE);
+    response.end(script ? readFileSync(new URL(script, CLIENT)) : PAGE);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -27,7 +27,7 @@ function start(cookie) {
   };
   ws.onclose = ({ code, wasClean }) => seen.closes.push([code, wasClean]);
   const done = (async () => {
-    while (!finishing || waiting.size !== 0) {
+    while (!finishing || waiting.size !== 0 || ws.readyState !== WsBeat.OPEN) {
       if (!finishing && ws.readyState === WsBeat.OPEN && waiting.size < IN_FLIGHT) {
         waiting.add(seen.numbered);
         ws.send(String(seen.numbered));

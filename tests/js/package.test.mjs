@@ -16,7 +16,7 @@ test('the types compile where they should, and nowhere else', () => {
 
 test('the package has the modules, their types, and nothing else', () => {
   const [packed] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: folder, encoding: 'utf8' }));
-  assert.deepEqual(packed.files.map((file) => file.path).sort(), ['LICENSE', 'README.md', 'package.json', 'topics.d.ts', 'topics.js', 'wsbeat.d.ts', 'wsbeat.js']);
+  assert.deepEqual(packed.files.map((file) => file.path).sort(), ['LICENSE', 'README.md', 'package.json', 'topic_requests.js', 'topics.d.ts', 'topics.js', 'wsbeat.d.ts', 'wsbeat.js']);
   assert.equal(packed.name, 'wsbeat');
 });
 

@@ -313,6 +313,23 @@ test('a function that fails is asked again later', async () => {
   assert.equal(FakeSocket.made.length, 1);
 });
 
+test('a message for this connection only is given up with it', async () => {
+  const ws = await open({ highWater: 1 });
+  last().bufferedAmount = 1;
+  const ends = [];
+  ws.send('for now', { keep: false }).catch((error) => ends.push(error.reason));
+  ws.send('for ever');
+  await settle();
+  assert.deepEqual([ends, ws.bufferedAmount], [[], 16]);
+  last().end();
+  ws.send('too late', { keep: false }).catch((error) => ends.push(error.reason));
+  await settle();
+  assert.deepEqual([ends, ws.bufferedAmount], [['disconnected', 'disconnected'], 8]);
+  await pass(1000);
+  last().open();
+  assert.deepEqual(last().sent, ['for ever']);
+});
+
 test('subclasses can prepare, greet and intercept', async () => {
   class Greeting extends WsBeat {
     greetings = 0;

@@ -48,14 +48,24 @@ def port(tmp_path):
 
 def test_the_page_and_the_crossing(port):
     page = wsraw.http(port)
-    assert page.status == 200 and page.headers["content-type"] == "text/html" and b"wsbeat.topics.v1" in page.body
+    assert page.status == 200 and page.headers["content-type"] == "text/html" and b"topics.js" in page.body
     one, two = TopicClient(Behind(port, "/ws/1")), TopicClient(Behind(port, "/ws/2"))
     for client in (one, two):
         client.subscribe("demo.>")
-    meet([one, two], [one, two], "demo.chat")
+    meet([one, two], [one, two], "demo.meet")
     either = TopicClient(Behind(port, "/ws"))
     either.publish("demo.chat", {"text": "to both"})
     for client in (one, two):
         assert client.next_event() == ("demo.chat", {"text": "to both"})
+    for script in ("wsbeat.js", "topics.js", "topic_requests.js"):
+        served = wsraw.http(port, f"/{script}")
+        assert served.status == 200 and served.headers["content-type"] == "text/javascript" and served.body
+    last = either.publish("demo.chat", "kept", key="1")["sequence"]
+    late = TopicClient(Behind(port, "/ws/2"))
+    assert late.subscribe("demo.chat", after=last - 1) == {"type": "acknowledged", "sequence": last}
+    assert late.next_event() == ("demo.chat", "kept")
+    late.request(type="join", topic="demo.room", member="me")
+    assert one.request(type="watch", topic="demo.room")["type"] == "acknowledged"
+    wait_until(lambda: one.request(type="watch", topic="demo.room")["members"] == ["me"])
     assert one.subscribe("secret")["code"] == "refused"
     wait_until(lambda: wsraw.http(port, "/nothing").status == 404)

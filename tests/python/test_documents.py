@@ -1,5 +1,6 @@
 """Programs in the documents and examples do what they say."""
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -82,6 +83,50 @@ def test_process_request_of_the_page():
                 assert await in_thread(client.recv_text) == "me"
 
     run(main())
+
+
+def test_room_of_the_page():
+    import wsbeat
+    from conftest import connect, in_thread, run
+    text = (ROOT / "docs/python.md").read_text()
+    names = {"wsbeat": wsbeat}
+    exec(re.search(r"^```python\n(class Room.*?)^```$", text, re.S | re.M)[1], names)  # pylint: disable=exec-used
+
+    async def ready(server):
+        with await connect(server) as one, await connect(server) as two:
+            while server.metrics()["subscriptions"] != 2:
+                await asyncio.sleep(0.005)
+            one.send_text("hello")
+            assert await in_thread(two.recv_text) == "hello" and await in_thread(one.recv_text) == "1 got it"
+            with pytest.raises(wsbeat.RefusedError):
+                next(iter(server.connections)).subscribe("secret")
+
+    run(names["Room"]().run(ready))
+
+
+def test_rooms_of_the_example_are_shared_over_nats(tmp_path):
+    import nats
+    server = nats.Nats(tmp_path)
+    command = [sys.executable, "-u", ROOT / "examples/python/topics_chat.py", "--port", "0", "--nats", server.url]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        ports = [port_of(process) for process in processes]
+        with wsraw.connect(ports[0], "/garden") as one, wsraw.connect(ports[1], "/garden") as two, wsraw.connect(ports[1], "/kitchen") as other:
+            answered = False
+            while not answered:  # they meet a moment after they have started
+                assert one.command("hello") == "hello"
+                try:
+                    answered = two.recv_text(0.05) == "hello"
+                except TimeoutError:
+                    pass
+            assert other.command("nothing came before this") == "nothing came before this"
+        with wsraw.connect(ports[0], "/no..room") as client:
+            assert client.recv_close()[0] == 1008
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+        server.kill()
 
 
 def test_every_difference_named_in_the_porting_guide_exists():

@@ -26,6 +26,16 @@ asyncio.run(asyncio.wait_for(main(), 20))
 """
 
 
+NATS = """
+import wsbeat
+try:
+    wsbeat.Server(port=0, nats="nats://127.0.0.1:4222")
+    print("loaded")
+except wsbeat.ConfigError as error:
+    print(error)
+"""
+
+
 def run(*command, cwd=None, **environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=280, check=False, cwd=cwd, env={**clean, **environment})
@@ -38,6 +48,16 @@ def echo_in(folder, archive):
     run(DEBIAN_PYTHON, "-m", "venv", "--system-site-packages", folder)
     run(folder / "bin/pip", "install", "-q", "--no-index", "--no-deps", archive)
     assert run(folder / "bin/python", "-c", ECHO, cwd=folder) == "works\n"
+
+
+def without_nats(folder):
+    """A folder with what pkg-config knows, as it is where nobody installed NATS's client."""
+    folder.mkdir()
+    for known in run("pkg-config", "--variable", "pc_path", "pkg-config").strip().split(":"):
+        for file in Path(known).glob("*.pc"):
+            if file.name != "libnats.pc" and not (folder / file.name).exists():
+                (folder / file.name).symlink_to(file)
+    return str(folder)
 
 
 def test_the_wheel_holds_the_package():
@@ -56,9 +76,14 @@ def test_the_sdist_builds_by_itself(tmp_path):
     (archive,) = tmp_path.glob("wsbeat-*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
-    assert {"core/include/wsbeat/wsbeat.h", "core/lib/wsbeat.map", "src/engine.cpp", "CMakeLists.txt", "PKG-INFO", "wsbeat/_wsbeat.pyi"} <= names
-    run(DEBIAN_PYTHON, "-m", "pip", "wheel", "-q", "--no-index", "--no-build-isolation", "--no-deps", "-w", tmp_path, archive, cwd=tmp_path)
-    echo_in(tmp_path / "venv", next(tmp_path.glob("wsbeat-*.whl")))
+    assert {"core/include/wsbeat/wsbeat.h", "core/lib/wsbeat.map", "core/backplane/nats/wsbeat-nats.map", "src/engine.cpp", "CMakeLists.txt", "PKG-INFO", "wsbeat/_wsbeat.pyi"} <= names
+    run(DEBIAN_PYTHON, "-m", "pip", "wheel", "-q", "--no-index", "--no-build-isolation", "--no-deps", "-w", tmp_path, archive, cwd=tmp_path,
+        PKG_CONFIG_LIBDIR=without_nats(tmp_path / "pkgconfig"))
+    wheel = next(tmp_path.glob("wsbeat-*.whl"))
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if "nats.so" in name]
+    echo_in(tmp_path / "venv", wheel)
+    if "libwsbeat-nats" not in run("/sbin/ldconfig", "-p"):
+        assert "install libwsbeat-nats0.1, or libnats-dev" in run(tmp_path / "venv/bin/python", "-c", NATS, cwd=tmp_path)
 
 
 @pytest.mark.timeout(300)
@@ -76,3 +101,4 @@ def test_an_installed_library_can_be_used(tmp_path):
     module = next((tmp_path / "venv").rglob("_wsbeat.*.so"))
     assert str(libdir) in run("ldd", module, LD_LIBRARY_PATH=str(libdir))
     assert run(tmp_path / "venv/bin/python", "-c", ECHO, LD_LIBRARY_PATH=str(libdir)) == "works\n"
+    assert run(tmp_path / "venv/bin/python", "-c", NATS, LD_LIBRARY_PATH=str(libdir)) == "loaded\n"

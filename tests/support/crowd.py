@@ -71,7 +71,8 @@ class Crowd:
     Their paths are /NAME/0, /NAME/1 and so on.
     """
 
-    def __init__(self, port, host="127.0.0.1", sources=(None,), name="crowd"):
+    def __init__(self, port, host="127.0.0.1", sources=(None,), name="crowd", subprotocols=()):
+        self.subprotocols = subprotocols
         self.address = (host, port)
         self.name = name
         self.sources = sources
@@ -116,7 +117,8 @@ class Crowd:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         member = Member(f"/{self.name}/{index}", sock)
-        sock.sendall(wsraw.request_bytes(member.path, f"{self.address[0]}:{self.address[1]}", key="dGhlIHNhbXBsZSBub25jZQ=="))
+        sock.sendall(wsraw.request_bytes(member.path, f"{self.address[0]}:{self.address[1]}", key="dGhlIHNhbXBsZSBub25jZQ==",
+                                        subprotocols=self.subprotocols))
         self.members.append(member)
         self._watch(member)
         return member

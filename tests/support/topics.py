@@ -6,12 +6,12 @@ SUBPROTOCOL = "wsbeat.topics.v1"
 
 
 class TopicClient:
-    """Requests wait for their answer; events that come meanwhile are kept, in order, for next_event()."""
+    """Requests wait for their answer; events and presence messages that come meanwhile are kept, in order, for next_event() and next_presence()."""
 
     def __init__(self, server, **options):
         self.raw = server.connect(subprotocols=[SUBPROTOCOL], **options)
         assert self.raw.subprotocol == SUBPROTOCOL
-        self.events = []
+        self.events, self.presence = [], []
         self.last_id = 0
 
     def close(self):
@@ -29,14 +29,18 @@ class TopicClient:
         self.send(id=self.last_id, **request)
         while True:
             message = self.receive()
-            if message["type"] == "event":
-                self.events.append(message)
-            else:
+            if not self._keep(message):
                 assert message.pop("id") == self.last_id
                 return message
 
-    def subscribe(self, topic):
-        return self.request(type="subscribe", topic=topic)
+    def _keep(self, message):
+        kept = {"event": self.events, "presence": self.presence}.get(message["type"])
+        if kept is not None:
+            kept.append(message)
+        return kept is not None
+
+    def subscribe(self, topic, **options):
+        return self.request(type="subscribe", topic=topic, **options)
 
     def unsubscribe(self, topic):
         return self.request(type="unsubscribe", topic=topic)
@@ -46,11 +50,24 @@ class TopicClient:
 
     def next_event(self, timeout=None):
         """(topic, data) of the next event."""
-        event = self.events.pop(0) if self.events else self.receive(timeout)
-        assert event["type"] == "event", event
+        event = self.next_whole_event(timeout)
         return event["topic"], event["data"]
+
+    def next_whole_event(self, timeout=None):
+        return self._next(self.events, timeout)
+
+    def next_presence(self, timeout=None):
+        """(member, present) of the next change."""
+        change = self._next(self.presence, timeout)
+        return change["member"], change["present"]
+
+    def _next(self, kept, timeout):
+        while not kept:
+            message = self.receive(timeout)
+            assert self._keep(message), message
+        return kept.pop(0)
 
     def no_event(self):
         """Asserts that nothing is under way: an answer comes, and no event before it."""
         self.request(type="publish", topic="nobody.listens.to.this", data=None, echo=False)
-        assert self.events == []
+        assert self.events == [], self.events[:5]

@@ -94,6 +94,12 @@ def test_ids_come_back_as_they_were(clients):
     '{"type":"hello","topic":"t"}', '{"type":"publish","topic":"t"}', '{"type":"publish","topic":"t","data":1,"retain":1}',
     '{"type":"publish","topic":"t","data":1,"echo":"no"}', '{"type":"subscribe","topic":"t","id":-1}',
     '{"type":"subscribe","topic":"t","id":1.5}', '{"type":"subscribe","topic":"t","id":null}', '{"type":"subscribe","topic":"t","id":"%s"}' % (65 * "x"),
+    '{"type":"subscribe","topic":"t","after":-1}', '{"type":"subscribe","topic":"t","after":1.5}', '{"type":"subscribe","topic":"t","after":"1"}',
+    '{"type":"subscribe","topic":"t","after":18446744073709551616}', '{"type":"publish","topic":"t","data":1,"key":""}',
+    '{"type":"publish","topic":"t","data":1,"key":7}', '{"type":"publish","topic":"t","data":1,"key":"a b"}',
+    '{"type":"publish","topic":"t","data":1,"key":"\u20ac"}', '{"type":"publish","topic":"t","data":1,"key":"%s"}' % (129 * "k"),
+    '{"type":"join","topic":"t"}', '{"type":"join","topic":"t","member":1}', '{"type":"join","topic":"t","member":""}',
+    '{"type":"join","topic":"t","member":"a\\nb"}', '{"type":"join","topic":"t","member":"%s"}' % (256 * "m"), '{"type":"watch"}', '{"type":"leave"}',
     '{"type":"publish","topic":"t","data":%s}' % (100 * "[" + 100 * "]"), 900000 * "[", '{"type":"subscribe","topic":"t"} x'],
     ids=lambda text: repr(text[:60]))
 def test_bad_requests(clients, text):
@@ -120,9 +126,11 @@ def test_malformed_topics(clients):
     for topic in ("", ".", "a..b", "a b", "a\nb", "a*", ">.a", 256 * "a"):
         assert error_of(client.subscribe(topic)) == "bad_topic"
         assert error_of(client.unsubscribe(topic)) == "bad_topic"
-        assert error_of(client.publish(topic, 1)) == "bad_topic"
+        for request in ({"type": "publish", "data": 1}, {"type": "join", "member": "m"}, {"type": "leave"}, {"type": "watch"}, {"type": "unwatch"}):
+            assert error_of(client.request(topic=topic, **request)) == "bad_topic"
     for pattern in ("*", ">", "a.*"):
-        assert error_of(client.publish(pattern, 1)) == "bad_topic"
+        for request in ({"type": "publish", "data": 1}, {"type": "join", "member": "m"}, {"type": "watch"}):
+            assert error_of(client.request(topic=pattern, **request)) == "bad_topic"
 
 
 def test_what_may_be_subscribed_and_published(clients):
@@ -134,6 +142,10 @@ def test_what_may_be_subscribed_and_published(clients):
     assert client.publish("public.chat.1", 1)["reached"] == 1
     for topic in ("public.a", "public.chat", "public.chat.1.2"):
         assert error_of(client.publish(topic, 1)) == "refused"
+        assert error_of(client.request(type="join", topic=topic, member="m")) == "refused", "who joins tells others"
+    assert client.request(type="join", topic="public.chat.1", member="m") == DONE
+    assert error_of(client.request(type="watch", topic="private.a")) == "refused", "who watches listens"
+    assert client.request(type="watch", topic="public.a") == DONE | {"members": []}
 
 
 def test_as_many_subscriptions_as_allowed(clients):
@@ -153,6 +165,59 @@ def test_retained_messages(clients):
     receiver.subscribe("state.*")
     assert [receiver.next_event(), receiver.next_event()] == [("state.a", "new"), ("state.b", None)]
     receiver.no_event()
+
+
+def test_without_a_backplane_nothing_is_durable(clients):
+    (client,) = clients(1)
+    assert error_of(client.publish("t", 1, key="k")) == "not_durable"
+    assert client.request(type="subscribe", topic="t", after=7) == DONE
+    assert client.publish("t", 1) == DONE | {"reached": 1, "refused": 0}
+    assert client.next_whole_event() == {"type": "event", "topic": "t", "data": 1}
+
+
+def join(client, member, topic="room"):
+    assert client.request(type="join", topic=topic, member=member) == DONE
+
+
+def test_presence(clients):
+    watcher, one, two = clients(3, "--workers", "2")
+    join(one, "alice")
+    join(one, "elsewhere", "room.2")
+    answer = watcher.request(type="watch", topic="room")
+    assert answer == DONE | {"members": ["alice"]}
+    join(two, "bob \u20ac")
+    join(two, "bob \u20ac")
+    assert watcher.next_presence() == ("bob \u20ac", True)
+    join(two, "alice")
+    assert watcher.next_presence() == ("bob \u20ac", False), "she is there already"
+    assert one.request(type="leave", topic="room") == DONE
+    assert error_of(one.request(type="leave", topic="room")) == "not_subscribed"
+    two.raw.finish()
+    assert watcher.next_presence() == ("alice", False)
+    assert watcher.request(type="unwatch", topic="room") == DONE
+    assert error_of(watcher.request(type="unwatch", topic="room")) == "not_subscribed"
+    join(one, "alice")
+    watcher.no_event()
+    assert watcher.presence == []
+
+
+def test_presence_counts_as_topics(clients):
+    (client,) = clients(1, "--max-topics", "3")
+    client.subscribe("a")
+    join(client, "me")
+    assert client.request(type="watch", topic="room")["type"] == "acknowledged"
+    for request in ({"type": "subscribe"}, {"type": "join", "member": "m"}, {"type": "watch"}):
+        assert error_of(client.request(topic="more", **request)) == "limit"
+    client.request(type="unwatch", topic="room")
+    join(client, "me", "more")
+
+
+def test_a_heartbeat_that_fails_ends_presence(clients):
+    """A client that falls silent has left when its connection is found dead, without a word of its own."""
+    watcher, silent = clients(2, "--heartbeat-ms", "200")
+    join(silent, "ghost")
+    assert watcher.request(type="watch", topic="room")["members"] == ["ghost"]
+    assert watcher.next_presence() == ("ghost", False)
 
 
 def test_other_clients_are_served_as_before(start_server):

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <exception>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -44,6 +45,19 @@ Peer *peer_of(void *conn_user) {
   return Dashboard::role_of(conn_user) == Role::kApplication ? static_cast<Peer *>(conn_user) : nullptr;
 }
 
+// NULL if there is no memory.
+Peer *make_peer(App &app, const wsb_open_event &event) noexcept {
+  const bool topics = app.options.topics && std::string_view(event.subprotocol) == kTopicSubprotocol;
+  try {
+    std::unique_ptr<TopicState> state;
+    if (topics) state = std::make_unique<TopicState>(app.server, event.conn);
+    return new Peer(event.conn, Dashboard::role_of(event.conn_user), app.options.config.auth_timeout_ms == 0,
+                    std::move(state));
+  } catch (const std::bad_alloc &) {
+    return nullptr;
+  }
+}
+
 void on_handshake(const wsb_handshake_event *event, void *user) {
   App &app = app_of(user);
   if (wsb_request_path(event->request) == kDashboardPath) {
@@ -59,19 +73,16 @@ void on_http(const wsb_http_event *event, void *user) {
 
 void on_open(const wsb_open_event *event, void *user) {
   App &app = app_of(user);
-  const Role role = Dashboard::role_of(event->conn_user);
-  const bool authenticated = app.options.config.auth_timeout_ms == 0;
-  const bool topics = app.options.topics && std::string_view(event->subprotocol) == kTopicSubprotocol;
-  Peer *const peer = new (std::nothrow) Peer(event->conn, role, authenticated, topics);
+  Peer *const peer = make_peer(app, *event);
   if (peer == nullptr || wsb_conn_set_user(app.server, event->conn, peer) != WSB_OK) {
     delete peer;
     wsb_abort(app.server, event->conn);
     return;
   }
   guarded(app, [&] {
-    if (role != Role::kApplication) return app.dashboard.add(*peer);
+    if (peer->role != Role::kApplication) return app.dashboard.add(*peer);
     app.events.open(*event);
-    if (authenticated && !topics && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
+    if (peer->authenticated && !peer->topics && app.options.mode == Mode::kBroadcast) app.registry.add(event->conn);
   });
 }
 
@@ -143,6 +154,23 @@ int on_subscribe(const wsb_subscribe_event *event, void *user) {
   return judge_subscription(app_of(user).options, *event);
 }
 
+void on_resumed(const wsb_resumed_event *event, void *user) {
+  Peer *const peer = peer_of(event->conn_user);
+  if (peer != nullptr) guarded(app_of(user), [&] { take_resumed(*peer, *event); });
+}
+
+wsb_message *on_durable(const wsb_durable_event *event, void *user) {
+  wsb_message *message = nullptr;
+  guarded(app_of(user), [&] { message = message_of(*event); });
+  return message;
+}
+
+wsb_message *on_presence(const wsb_presence_event *event, void *user) {
+  wsb_message *message = nullptr;
+  guarded(app_of(user), [&] { message = message_of(*event); });
+  return message;
+}
+
 }  // namespace
 
 App::App(Options parsed)
@@ -175,7 +203,12 @@ wsb_callbacks make_callbacks(App &app) {
     callbacks.on_pong = on_pong;
     callbacks.on_refused = on_refused;
   }
-  if (app.options.topics) callbacks.on_subscribe = on_subscribe;
+  if (app.options.topics) {
+    callbacks.on_subscribe = on_subscribe;
+    callbacks.on_resumed = on_resumed;
+    callbacks.on_durable = on_durable;
+    callbacks.on_presence = on_presence;
+  }
   if (!app.options.quiet) callbacks.on_log = on_log;
   return callbacks;
 }

@@ -90,6 +90,7 @@ void drain(App &app, Peer &peer) {
       return;
     }
   }
+  if (peer.topics != nullptr && !peer.topics->answers->drain()) return;
   if (peer.flood != nullptr) continue_flood(app, peer);
   if (peer.paused_by_backpressure) app.timers.end_backpressure(app.server, peer);
 }

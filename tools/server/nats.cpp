@@ -22,6 +22,7 @@ std::string library_name() {
 constexpr std::pair<const char *, const char *> kFlagOfField[] = {
     {"servers", "--nats"},        {"prefix", "--nats-prefix"},      {"credentials_file", "--nats-credentials"},
     {"tls_ca_file", "--nats-ca"}, {"tls_cert_file", "--nats-cert"}, {"tls_key_file", "--nats-key"},
+    {"durable", "--durable"},
 };
 
 std::string with_flag(const std::string &text) {
@@ -54,6 +55,12 @@ void join_nats(const Options &options, wsb_server *server) {
   wished.tls_key_file = text_or_null(options.nats_key);
   wished.buffer_bytes = options.nats_buffer_bytes;
   wished.refuse_when_down = options.nats_refuse ? 1 : 0;
+  wished.durable = text_or_null(options.durable);
+  wished.durable_max_bytes = options.durable_max_bytes;
+  wished.durable_max_age_s = options.durable_max_age_s;
+  wished.durable_replicas = options.durable_replicas;
+  wished.max_replay = options.max_replay;
+  wished.presence_ttl_ms = options.presence_ttl_ms;
   std::array<char, 512> error = {};
   wsb_backplane backplane;
   if (create(&wished, &backplane, error.data(), error.size()) != WSB_OK)

@@ -182,6 +182,19 @@ constexpr Flag kFlags[] = {
        o.nats_refuse = v.is_off();
        if (!o.nats_refuse) o.nats_buffer_bytes = v.number64(1024, uint64_t{1} << 32, " or off");
      }},
+    {"--durable", nullptr, true,
+     [](Options &o, const Value &v) {
+       const std::string pattern = v.pattern();
+       if (pattern.find(',') != std::string::npos) v.refuse("without commas");
+       o.durable += (o.durable.empty() ? "" : ",") + pattern;
+     }},
+    {"--durable-max-bytes", nullptr, true,
+     [](Options &o, const Value &v) { o.durable_max_bytes = v.number64(1024, uint64_t{1} << 50); }},
+    {"--durable-max-age-s", nullptr, true,
+     [](Options &o, const Value &v) { o.durable_max_age_s = v.number_or_off(1, 315360000, WSB_OFF); }},
+    {"--durable-replicas", nullptr, true, [](Options &o, const Value &v) { o.durable_replicas = v.number(1, 5); }},
+    {"--max-replay", nullptr, true, [](Options &o, const Value &v) { o.max_replay = v.number(1, 100000000); }},
+    {"--presence-ttl-ms", nullptr, true, [](Options &o, const Value &v) { o.presence_ttl_ms = v.number(1000, 600000); }},
     {"--commands", nullptr, false, [](Options &o, const Value &) { o.commands = true; }},
     {"--events", nullptr, false, [](Options &o, const Value &) { o.events = true; }},
     {"--quiet", nullptr, false, [](Options &o, const Value &) { o.quiet = true; }},
@@ -218,10 +231,17 @@ void check_together(const Options &options) {
   }
   const bool for_nats = !options.nats_prefix.empty() || !options.nats_credentials.empty() || !options.nats_ca.empty() ||
                         !options.nats_cert.empty() || !options.nats_key.empty() || options.nats_refuse ||
-                        options.nats_buffer_bytes != 0;
+                        options.nats_buffer_bytes != 0 || !options.durable.empty() || options.presence_ttl_ms != 0;
   if (for_nats && options.nats.empty()) {
     throw UsageError(
-        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key and --nats-buffer-bytes need --nats");
+        "--nats-prefix, --nats-credentials, --nats-ca, --nats-cert, --nats-key, --nats-buffer-bytes, --durable and "
+        "--presence-ttl-ms need --nats");
+  }
+  // Presence keeps as many replicas, so they need no durable topic.
+  if (options.durable_replicas != 0 && options.nats.empty()) throw UsageError("--durable-replicas needs --nats");
+  const bool for_durable = options.durable_max_bytes != 0 || options.durable_max_age_s != 0 || options.max_replay != 0;
+  if (for_durable && options.durable.empty()) {
+    throw UsageError("--durable-max-bytes, --durable-max-age-s and --max-replay need --durable");
   }
   if (config.proxy_protocol != WSB_PROXY_PROTOCOL_OFF && options.trusted_proxies.empty()) {
     throw UsageError("--proxy-protocol needs --trusted-proxy");
@@ -295,8 +315,7 @@ std::string with_flag_for_field(const std::string &text) {
 }
 
 const char *help_text() {
-  return R"(usage: wsbeat-server [FLAG]...                         (defaults in parentheses)
-A WebSocket server: ws:// on any path; http:// page at /, /healthz, /metrics.
+  return R"(usage: wsbeat-server [FLAG]...  ws:// on any path; http:// /, /healthz, /metrics
 Listen     --host ADDRESS (127.0.0.1)  --port N (9001; 0: any free)  --unix PATH
            --workers N (1)  --tls-cert FILE --tls-key FILE --tls-client-ca FILE
 Heartbeat  --heartbeat-ms N|off (25000)  --heartbeat-timeout-ms N (half of it)
@@ -309,12 +328,13 @@ Topics     --topics: speak wsbeat.topics.v1  --max-topics N (100): of one client
            --may-subscribe PATTERN, --may-publish PATTERN (all); repeat for more
            --nats URL,URL  --nats-prefix TOPIC (wsbeat)  --nats-credentials FILE
            --nats-ca, --nats-cert, --nats-key FILE  --nats-buffer-bytes N|off
+           --durable PATTERN  --durable-max-bytes N  --durable-max-age-s N|off
+           --durable-replicas N  --max-replay N (10000)  --presence-ttl-ms N
 Admission  --subprotocols A,B: best first  --require-subprotocol: else 400
-           --token SECRET: else 401; as Bearer, Basic, cookie or query token
+           --token SECRET: else 401  --dashboard-token SECRET  --origin PATTERN
            --auth-timeout-ms N|off (off): instead "/auth SECRET" in time
            --max-connections N (1000000)  --max-connections-per-address N|off
            --trusted-proxy CIDR (none)  --proxy-protocol off|trusted|required
-           --origin PATTERN (same host)  --dashboard-token SECRET
 Times      --handshake-timeout-ms N (10000)  --close-timeout-ms N (5000)
            --idle-timeout-ms N|off  --stop-deadline-ms N  --stop-spread-ms N
 Output     --events: JSON lines on stdout  --quiet: no log  --help  --version

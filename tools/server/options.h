@@ -43,6 +43,12 @@ struct Options {
   std::string nats_key;
   uint64_t nats_buffer_bytes = 0;
   bool nats_refuse = false;
+  std::string durable;  // patterns with commas
+  uint64_t durable_max_bytes = 0;
+  uint32_t durable_max_age_s = 0;
+  uint32_t durable_replicas = 0;
+  uint32_t max_replay = 0;
+  uint32_t presence_ttl_ms = 0;
   bool commands = false;
   bool events = false;
   bool quiet = false;

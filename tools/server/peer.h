@@ -5,6 +5,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "late_answers.h"
 
 namespace tool {
 
@@ -15,10 +20,18 @@ enum class Role : uint8_t {
   kOperator      // a watcher that may close connections
 };
 
+// Of a connection that speaks wsbeat.topics.v1.
+struct TopicState {
+  explicit TopicState(wsb_server *server, wsb_conn conn) : answers(std::make_shared<LateAnswers>(server, conn)) {}
+
+  const std::shared_ptr<LateAnswers> answers;
+  std::unordered_map<std::string, std::string> resuming;  // subscription -> id that is acknowledged when it has resumed
+};
+
 // Owned by the connection's worker thread, except where PauseTimers is named.
 struct Peer {
-  Peer(wsb_conn id, Role its_role, bool is_authenticated, bool speaks_topics)
-      : conn(id), role(its_role), authenticated(is_authenticated), topics(speaks_topics) {}
+  Peer(wsb_conn id, Role its_role, bool is_authenticated, std::unique_ptr<TopicState> topic_state)
+      : conn(id), role(its_role), authenticated(is_authenticated), topics(std::move(topic_state)) {}
   ~Peer() {
     wsb_message_release(held);
     wsb_message_release(flood);
@@ -29,7 +42,7 @@ struct Peer {
   const wsb_conn conn;
   const Role role;
   bool authenticated;
-  const bool topics;   // speaks wsbeat.topics.v1
+  const std::unique_ptr<TopicState> topics;  // NULL: it does not speak wsbeat.topics.v1
   bool timed = false;  // was ever paused by /pause; from then on PauseTimers' lock guards the next three
   bool paused_by_backpressure = false;
   bool paused_by_timer = false;

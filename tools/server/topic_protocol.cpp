@@ -1,6 +1,7 @@
 // Reading with nlohmann's parser, which has been fuzzed for years; writing what is flat with our own.
 #include "topic_protocol.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "json.h"
@@ -12,6 +13,14 @@ using nlohmann::json;
 
 constexpr int kMaxDepth = 64;  // values are written recursively
 constexpr size_t kMaxIdBytes = 64;
+constexpr size_t kMaxKeyBytes = 128;  // of wsb_publish_options
+
+constexpr std::pair<const char *, TopicRequest::Kind> kKinds[] = {
+    {"subscribe", TopicRequest::Kind::kSubscribe}, {"unsubscribe", TopicRequest::Kind::kUnsubscribe},
+    {"publish", TopicRequest::Kind::kPublish},     {"join", TopicRequest::Kind::kJoin},
+    {"leave", TopicRequest::Kind::kLeave},         {"watch", TopicRequest::Kind::kWatch},
+    {"unwatch", TopicRequest::Kind::kUnwatch},
+};
 
 bool is_deeper_than(std::string_view text, int most) {
   int depth = 0;
@@ -74,13 +83,38 @@ bool read_flag(const json &object, const char *name, bool &value, std::string &w
   return false;
 }
 
+bool read_after(const json &object, TopicRequest &request, std::string &why) {
+  const auto found = object.find("after");
+  if (found == object.end()) return true;
+  if (found->is_number_unsigned()) {
+    request.after = found->get<uint64_t>();
+    return true;
+  }
+  why = "\"after\" is no whole number from 0 on";
+  return false;
+}
+
+bool read_key(const json &object, std::string &key, std::string &why) {
+  if (object.find("key") == object.end()) return true;
+  const auto visible = [](char c) { return c > ' ' && c <= '~'; };
+  if (!read_text(object, "key", key, why) || key.empty() || key.size() > kMaxKeyBytes ||
+      !std::all_of(key.begin(), key.end(), visible)) {
+    why = "\"key\" is no text of 1 to 128 visible ASCII characters";
+    return false;
+  }
+  return true;
+}
+
 bool read_publish(const json &object, TopicRequest &request, std::string &why) {
   const auto data = object.find("data");
   if (data == object.end()) {
     why = "\"data\" is missing";
     return false;
   }
-  if (!read_flag(object, "retain", request.retain, why) || !read_flag(object, "echo", request.echo, why)) return false;
+  if (!read_flag(object, "retain", request.retain, why) || !read_flag(object, "echo", request.echo, why) ||
+      !read_key(object, request.key, why)) {
+    return false;
+  }
   request.data = written(*data);
   return true;
 }
@@ -105,18 +139,24 @@ bool read_topic_request(std::string_view text, TopicRequest &request, std::strin
   }
   std::string type;
   if (!read_id(object, request.id, why) || !read_text(object, "type", type, why)) return false;
-  if (type == "subscribe") {
-    request.kind = TopicRequest::Kind::kSubscribe;
-  } else if (type == "unsubscribe") {
-    request.kind = TopicRequest::Kind::kUnsubscribe;
-  } else if (type == "publish") {
-    request.kind = TopicRequest::Kind::kPublish;
-  } else {
-    why = "\"type\" is none of subscribe, unsubscribe and publish";
+  const auto *const known =
+      std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto &kind) { return type == kind.first; });
+  if (known == std::end(kKinds)) {
+    why = "\"type\" is none of subscribe, unsubscribe, publish, join, leave, watch and unwatch";
     return false;
   }
+  request.kind = known->second;
   if (!read_text(object, "topic", request.topic, why)) return false;
-  return request.kind != TopicRequest::Kind::kPublish || read_publish(object, request, why);
+  switch (request.kind) {
+    case TopicRequest::Kind::kSubscribe:
+      return read_after(object, request, why);
+    case TopicRequest::Kind::kPublish:
+      return read_publish(object, request, why);
+    case TopicRequest::Kind::kJoin:
+      return read_text(object, "member", request.member, why);
+    default:
+      return true;
+  }
 }
 
 std::string topic_event(std::string_view topic, std::string_view data) {
@@ -138,6 +178,67 @@ std::string topic_published(const std::string &id, uint64_t reached, uint64_t re
   with_id(object.text("type", "acknowledged"), id).number("reached", reached).number("refused", refused);
   if (!crossed) object.boolean("crossed", false);
   object.end();
+  return out;
+}
+
+std::string topic_stored(const std::string &id, uint64_t sequence, bool duplicate) {
+  std::string out;
+  JsonObject object(out);
+  with_id(object.text("type", "acknowledged"), id).boolean("stored", true).number("sequence", sequence);
+  if (duplicate) object.boolean("duplicate", true);
+  object.end();
+  return out;
+}
+
+std::string topic_resumed(const std::string &id, uint64_t sequence, bool missed) {
+  std::string out;
+  JsonObject object(out);
+  with_id(object.text("type", "acknowledged"), id).number("sequence", sequence);
+  if (missed) object.boolean("missed", true);
+  object.end();
+  return out;
+}
+
+std::string topic_members(const std::string &id, const std::vector<std::string> &members) {
+  std::string list = "[";
+  for (const std::string &member : members) {
+    if (list.size() > 1) list += ',';
+    append_json_string(list, member);
+  }
+  std::string out;
+  JsonObject object(out);
+  with_id(object.text("type", "acknowledged"), id).raw("members", list + "]").end();
+  return out;
+}
+
+std::string topic_presence(std::string_view topic, std::string_view member, bool present) {
+  std::string out;
+  JsonObject(out)
+      .text("type", "presence")
+      .text("topic", topic)
+      .text("member", member)
+      .boolean("present", present)
+      .end();
+  return out;
+}
+
+std::string topic_durable_event(std::string_view event, uint64_t sequence, std::string_view replay) {
+  constexpr char kSpace[] = " \t\r\n";
+  const size_t first = event.find_first_not_of(kSpace);
+  const size_t end = event.find_last_not_of(kSpace);
+  if (first == std::string_view::npos || first == end || event[first] != '{' || event[end] != '}') return "";
+  const std::string_view members = event.substr(first + 1, end - first - 1);
+  std::string out;
+  out.reserve(members.size() + replay.size() + 48);
+  out += '{';
+  out += members;
+  if (members.find_first_not_of(kSpace) != std::string_view::npos) out += ',';
+  out += "\"sequence\":" + std::to_string(sequence);
+  if (!replay.empty()) {
+    out += ",\"replay\":";
+    append_json_string(out, replay);
+  }
+  out += '}';
   return out;
 }
 

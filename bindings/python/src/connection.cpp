@@ -9,6 +9,7 @@
 
 #include "engine.h"
 #include "errors.h"
+#include "order.h"
 
 namespace binding {
 
@@ -54,6 +55,33 @@ void Inbox::clear() noexcept {
 int Inbox::traverse(visitproc visit, void* arg) const {
   for (uint32_t i = 0; i < count_; ++i) Py_VISIT(items_[(first_ + i) & (capacity_ - 1)]);
   return 0;
+}
+
+// ------------------------------------------------------------------------------------------------------------ every call
+
+Engine* engine_of(Connection* c) {
+  if (c->engine == nullptr || c->engine->server() == nullptr) {
+    set_error(WSB_E_STATE, "the server of this connection is gone");
+    return nullptr;
+  }
+  if (!c->engine->usable()) {
+    set_error(WSB_E_STATE, "the server runs in the parent process: a forked child cannot use it");
+    return nullptr;
+  }
+  if (Formatting::under_way()) {
+    set_error(WSB_E_STATE, Formatting::kRefusal);
+    return nullptr;
+  }
+  return c->engine;
+}
+
+void set_call_error(Connection* c, int result) {
+  if (PyErr_Occurred() != nullptr) return;
+  if (result == WSB_E_CLOSED) {
+    set_closed_error(c);
+  } else {
+    set_error(result);
+  }
 }
 
 // -------------------------------------------------------------------------------------------------------------------- life
@@ -113,37 +141,6 @@ PyObject* repr(PyObject* self) {
                                                        : "open");
 }
 
-// The engine if calls make sense, else nullptr with a Python error.
-Engine* engine_of(Connection* c) {
-  if (c->engine == nullptr || c->engine->server() == nullptr) {
-    set_error(WSB_E_STATE, "the server of this connection is gone");
-    return nullptr;
-  }
-  if (!c->engine->usable()) {
-    set_error(WSB_E_STATE, "the server runs in the parent process: a forked child cannot use it");
-    return nullptr;
-  }
-  return c->engine;
-}
-
-PyObject* finish(Connection* c, int result) {
-  if (result == WSB_E_CLOSED) return set_closed_error(c);
-  if (result < 0) return set_error(result);
-  Py_RETURN_NONE;
-}
-
-// Calls `work(server, id)` without the interpreter's lock, after what was sent before it.
-template <typename Work>
-PyObject* order(PyObject* self, Work&& work) {
-  Connection* const c = as_connection(self);
-  Engine* const engine = engine_of(c);
-  if (engine == nullptr) return nullptr;
-  engine->flush();
-  if (c->gone) return set_closed_error(c);
-  wsb_server* const server = engine->server();
-  return finish(c, unlocked([&] { return work(server, c->id); }));
-}
-
 // ------------------------------------------------------------------------------------------------------------------- calls
 
 PyObject* close(PyObject* self, PyObject* arguments) {
@@ -198,7 +195,7 @@ PyObject* info(PyObject* self, PyObject* /*unused*/) {
   const Ref done(order(self, [&](wsb_server* server, uint64_t id) { return wsb_conn_get_info(server, id, &out); }));
   if (!done) return nullptr;
   return Py_BuildValue(
-      "(sIOOOOIIIOKKKKKKKKKKIII)", wsb_state_name(out.state), out.worker, out.authenticated != 0 ? Py_True : Py_False,
+      "(sIOOOOIIIOKKKKKKKKKKIIIK)", wsb_state_name(out.state), out.worker, out.authenticated != 0 ? Py_True : Py_False,
       out.paused != 0 ? Py_True : Py_False, out.tls != 0 ? Py_True : Py_False, out.deflate != 0 ? Py_True : Py_False,
       out.peer_port, out.heartbeat_interval_ms, out.heartbeat_timeout_ms,
       out.heartbeat_waiting != 0 ? Py_True : Py_False, static_cast<unsigned long long>(out.open_us),
@@ -206,7 +203,8 @@ PyObject* info(PyObject* self, PyObject* /*unused*/) {
       static_cast<unsigned long long>(out.bytes_in), static_cast<unsigned long long>(out.bytes_out),
       static_cast<unsigned long long>(out.messages_in), static_cast<unsigned long long>(out.messages_out),
       static_cast<unsigned long long>(out.buffered_bytes), static_cast<unsigned long long>(out.pings_sent),
-      static_cast<unsigned long long>(out.pongs_received), out.rtt_last_us, out.rtt_smoothed_us, out.rtt_min_us);
+      static_cast<unsigned long long>(out.pongs_received), out.rtt_last_us, out.rtt_smoothed_us, out.rtt_min_us,
+      static_cast<unsigned long long>(out.topics));
 }
 
 PyMethodDef base_methods[] = {
@@ -218,6 +216,13 @@ PyMethodDef base_methods[] = {
     {"_authenticate", authenticate, METH_NOARGS, "Ends auth_timeout."},
     {"_set_heartbeat", set_heartbeat, METH_VARARGS, "Interval and timeout in milliseconds, liveness."},
     {"_info", info, METH_NOARGS, "The figures of wsb_conn_info."},
+    {"_subscribe", subscribe, METH_VARARGS, "Subscribes to a topic or a pattern. True: on_resumed follows."},
+    {"_unsubscribe", unsubscribe, METH_O, "Ends one subscription."},
+    {"_join", join, METH_VARARGS, "Joins a topic as a member."},
+    {"_leave", leave, METH_O, "Leaves a topic."},
+    {"_watch", watch, METH_O, "Watches who is on a topic."},
+    {"_unwatch", unwatch, METH_O, "Ends a watch."},
+    {"_topics", topics, METH_NOARGS, "A list of what it is subscribed to."},
     {nullptr, nullptr, 0, nullptr}};
 
 // -------------------------------------------------------------------------------------------------------------- properties

@@ -90,6 +90,21 @@ inline PyObject* as_object(Connection* connection) noexcept {
 bool read_payload(PyObject* message, Payload& out);
 bool is_payload(PyObject* message) noexcept;
 
+// The engine if calls make sense, else nullptr with a Python error.
+Engine* engine_of(Connection* connection);
+
+// The Python error of a negative result, or one that a handler left on the way.
+void set_call_error(Connection* connection, int result);
+
+// The calls about topics, for the method table. In topics.cpp.
+PyObject* subscribe(PyObject* self, PyObject* arguments);
+PyObject* unsubscribe(PyObject* self, PyObject* topic);
+PyObject* topics(PyObject* self, PyObject* unused);
+PyObject* join(PyObject* self, PyObject* arguments);
+PyObject* leave(PyObject* self, PyObject* topic);
+PyObject* watch(PyObject* self, PyObject* topic);
+PyObject* unwatch(PyObject* self, PyObject* topic);
+
 // Sets ConnectionClosed (or what the engine's `closed` handler makes of it). Returns nullptr.
 PyObject* set_closed_error(Connection* connection);
 

@@ -18,11 +18,8 @@ constexpr int kLookForSignalsMs = 500;  // a signal may come just before the wai
 // A new wsbeat.CloseInfo.
 PyObject* close_info(const wsb_close_event& event) {
   static PyObject* type = nullptr;
-  if (type == nullptr) {
-    const Ref module(PyImport_ImportModule("wsbeat._errors"));
-    type = module ? PyObject_GetAttrString(module.get(), "CloseInfo") : nullptr;
-    if (type == nullptr) return nullptr;
-  }
+  if (type == nullptr) type = package_type("wsbeat._errors", "CloseInfo");
+  if (type == nullptr) return nullptr;
   return PyObject_CallFunction(type, "Is#IOss", event.code, event.reason, static_cast<Py_ssize_t>(event.reason_length),
                                event.code_sent, event.clean != 0 ? Py_True : Py_False,
                                wsb_initiator_name(event.initiator), wsb_cause_name(event.cause));
@@ -73,14 +70,15 @@ void Engine::serve() {
     ~Scope() { --count; }
     int& count;
   } const scope(dispatchers_);
-  pollfd waiting{wsb_server_event_fd(server_), POLLIN, 0};
+  pollfd waiting[] = {{wsb_server_event_fd(server_), POLLIN, 0}, {stored_fd_, POLLIN, 0}};
   while (!stopped_) {
     const bool found = batch_ != nullptr || unlocked([&] {
                          if (fetch()) return true;
-                         (void)::poll(&waiting, 1, kLookForSignalsMs);
+                         (void)::poll(waiting, 2, kLookForSignalsMs);
                          return fetch();
                        });
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if ((waiting[1].revents & POLLIN) != 0) deliver_stored();
     if (!found) continue;
     const bool fine = process();
     flush();
@@ -113,7 +111,7 @@ bool Engine::handle(const wsb_event& event) {
     }
     if (event.type == WSB_EVENT_REFUSED) refused(*event.refused);
     if (event.type == WSB_EVENT_LOG) log(*event.log);
-    if (event.type == WSB_EVENT_STOPPED) stopped_ = true;
+    if (event.type == WSB_EVENT_STOPPED) stopped();
     if (event.conn == 0) return PyErr_Occurred() == nullptr;
     const Ref kept = Ref::share(as_object(find(event.conn)));
     Connection* const c = as_connection(kept.get());
@@ -121,6 +119,7 @@ bool Engine::handle(const wsb_event& event) {
     if (event.type == WSB_EVENT_MESSAGE) message(c, *event.message);
     if (event.type == WSB_EVENT_PONG) pong(c, *event.pong);
     if (event.type == WSB_EVENT_DRAIN) drained(c);
+    if (event.type == WSB_EVENT_RESUMED) resumed(c, *event.resumed);
     if (event.type == WSB_EVENT_CLOSE) closed(c, *event.close);
   } catch (py::error_already_set& error) {
     error.restore();
@@ -214,6 +213,12 @@ void Engine::closed(Connection* c, const wsb_close_event& event) {
   const Ref before(std::exchange(c->close_info, Py_NewRef(info.get())));
   call(c, Handler::close, {as_object(c), info.get()});
   if (c->waiter != nullptr) wake_receiver(c);
+}
+
+// Everything else has been told by now, the ends of publications too.
+void Engine::stopped() {
+  stopped_ = true;
+  deliver_stored();
 }
 
 void Engine::refused(const wsb_refused_event& event) {

@@ -17,6 +17,8 @@ const char* const handler_names[] = {
 #undef BINDING_XX
 };
 
+const char* const backplane_states[] = {"none", "down", "up"};  // WSB_BACKPLANE_*
+
 // Text of Python for the time of a call.
 std::string text_of(const py::handle& text) {
   return py::cast<std::string>(text);
@@ -54,20 +56,25 @@ Engine::Engine(const py::dict& settings, py::object connection_class)
   callbacks.user = this;
   callbacks.on_handshake = on_handshake;
   callbacks.on_http = on_http;
+  callbacks.on_subscribe = on_subscribe;
+  callbacks.on_durable = on_durable;
+  callbacks.on_presence = on_presence;
   check(unlocked([&] { return wsb_server_create(&config, &callbacks, &server_); }));
   enlist();
 }
 
 Engine::~Engine() {
+  clear();  // first: who finds a handler may rely on this
   unlist();
   forget_all();
-  clear();
   // In a forked child the library's threads do not exist: nothing of the server can be ended there.
   if (server_ == nullptr || in_forked_child()) return;
   unlocked([&] {
     wsb_batch_release(batch_);
     (void)wsb_server_destroy(server_);
   });
+  deliver_stored();
+  if (stored_fd_ >= 0) (void)::close(stored_fd_);
   while (heads_ != nullptr) {
     RequestHead* const head = heads_;
     release_head(head);
@@ -91,6 +98,7 @@ bool Engine::usable() const noexcept {
 
 void Engine::check_usable() const {
   if (in_forked_child()) raise(WSB_E_STATE, "the server runs in the parent process: a forked child cannot use it");
+  if (Formatting::under_way()) raise(WSB_E_STATE, Formatting::kRefusal);
 }
 
 PyObject* Engine::self() const {
@@ -110,6 +118,9 @@ void Engine::set_handlers(const py::dict& handlers) {
   }
   asks_handshake_.store(handler(Handler::handshake) != nullptr);
   asks_http_.store(handler(Handler::http) != nullptr);
+  asks_subscribe_.store(handler(Handler::subscribe) != nullptr);
+  asks_durable_.store(handler(Handler::durable) != nullptr);
+  asks_presence_.store(handler(Handler::presence) != nullptr);
 }
 
 void Engine::attach(const py::object& loop, uint32_t max_queue) {
@@ -143,6 +154,9 @@ int Engine::traverse(visitproc visit, void* arg) const {
 void Engine::clear() noexcept {
   asks_handshake_.store(false);
   asks_http_.store(false);
+  asks_subscribe_.store(false);
+  asks_durable_.store(false);
+  asks_presence_.store(false);
   for (PyObject*& callable : handlers_) Py_CLEAR(callable);
   loop_ = Ref();
   create_future_ = Ref();
@@ -223,6 +237,25 @@ py::dict Engine::metrics() const {
   out["writes"] = m.writes;
   out["loop_turns"] = m.loop_turns;
   out["loop_lag_us"] = m.loop_lag_us;
+  out["subscriptions"] = m.subscriptions;
+  out["published"] = m.published;
+  out["publish_reached"] = m.publish_reached;
+  out["publish_refused"] = m.publish_refused;
+  out["retained_messages"] = m.retained_messages;
+  out["retained_bytes"] = m.retained_bytes;
+  out["backplane_state"] = backplane_states[m.backplane_state < 3 ? m.backplane_state : 0];
+  out["backplane_published"] = m.backplane_published;
+  out["backplane_refused"] = m.backplane_refused;
+  out["backplane_received"] = m.backplane_received;
+  out["durable_stored"] = m.durable_stored;
+  out["durable_refused"] = m.durable_refused;
+  out["replays"] = m.replays;
+  out["replayed"] = m.replayed;
+  out["replays_missed"] = m.replays_missed;
+  out["presence_members"] = m.presence_members;
+  out["presence_watches"] = m.presence_watches;
+  out["presence_joins"] = m.presence_joins;
+  out["presence_leaves"] = m.presence_leaves;
   py::dict causes;
 #define WSB_XX(name, value, text) causes[text] = m.closed_by_cause[value];
   WSB_CAUSE_MAP(WSB_XX)

@@ -1,27 +1,59 @@
 // One server: its library handle, its connections' objects, and the way of events into Python. In engine.cpp (life), dispatch.cpp (events in),
-// outgoing.cpp (messages out), requests.cpp (handshakes on the workers' threads), lifetime.cpp (exit and fork).
+// outgoing.cpp (messages out), topics.cpp, durable.cpp, nats.cpp, requests.cpp (handshakes on the workers' threads), lifetime.cpp (exit and fork).
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "connection.h"
 #include "python.h"
+#include "wsbeat/nats.h"
 
 namespace binding {
 
 // Python callables, by the name under which set_handlers takes them.
-#define BINDING_HANDLERS(XX) \
-  XX(open) XX(message) XX(pong) XX(drain) XX(close) XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http)
+#define BINDING_HANDLERS(XX)                                                                                 \
+  XX(open)                                                                                                   \
+  XX(message)                                                                                                \
+  XX(pong) XX(drain) XX(close) XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http) XX(subscribe) \
+      XX(resumed) XX(durable) XX(presence)
 
 enum class Handler : uint8_t {
 #define BINDING_XX(name) name,
   BINDING_HANDLERS(BINDING_XX)
 #undef BINDING_XX
       count_
+};
+
+// A handler makes what is sent of a message, on a thread and under locks of the library: it must not call the server.
+class Formatting {
+ public:
+  static constexpr const char* kRefusal = "on_durable and on_presence only make messages: they cannot use the server";
+  Formatting() noexcept { ++depth_; }
+  ~Formatting() { --depth_; }
+  Formatting(const Formatting&) = delete;
+  Formatting& operator=(const Formatting&) = delete;
+  static bool under_way() noexcept { return depth_ != 0; }
+
+ private:
+  static inline thread_local int depth_ = 0;
+};
+
+// A publication to a durable topic, until it is known what became of it. Everything but what on_stored sets is touched with the
+// interpreter's lock.
+struct Pending {
+  Engine* engine = nullptr;
+  Pending* next = nullptr;
+  Ref future;  // none until publish() has taken the interpreter's lock again
+  int32_t result = 0;
+  bool duplicate = false;
+  bool told = false;  // and was left to publish()
+  uint64_t sequence = 0;
 };
 
 class Engine {
@@ -34,6 +66,7 @@ class Engine {
   // -- from Python
   void set_handlers(const py::dict& handlers);
   void attach(const py::object& loop, uint32_t max_queue);
+  void join_nats(const std::string& library, const py::dict& options);
   void start();
   py::tuple stop(uint32_t code, const py::str& reason, uint32_t deadline_ms, uint32_t spread_ms);
   void request_stop(uint32_t code, const py::str& reason, uint32_t deadline_ms, uint32_t spread_ms);
@@ -46,6 +79,13 @@ class Engine {
   bool dispatch();  // what waits now; false after the server's last event
   void serve();     // until the server's last event
   void flush();
+  // (reached, refused, the backplane's error or 0, what `future` made if the message is to be stored, else None)
+  py::tuple publish(const py::object& topic, const py::object& message, bool retain, const py::object& exclude,
+                    bool local, const py::object& key, const py::object& future);
+  py::list members(const py::object& topic) const;
+  int stored_fd() const noexcept { return stored_fd_; }  // readable: deliver_stored() has something to do; -1: never
+  void deliver_stored();
+  bool on_event_thread() const noexcept { return PyThread_get_thread_ident() == dispatcher_; }
 
   // -- for connections, with the interpreter's lock
   wsb_server* server() const noexcept { return server_; }
@@ -77,6 +117,14 @@ class Engine {
   void unlist() noexcept;
   static void on_handshake(const wsb_handshake_event* event, void* user) noexcept;
   static void on_http(const wsb_http_event* event, void* user) noexcept;
+  static int on_subscribe(const wsb_subscribe_event* event, void* user) noexcept;
+  static wsb_message* on_durable(const wsb_durable_event* event, void* user) noexcept;
+  static wsb_message* on_presence(const wsb_presence_event* event, void* user) noexcept;
+  template <typename Arguments>
+  wsb_message* format(Handler which, Arguments&& arguments) noexcept;
+  static void on_stored(const wsb_stored_event* event, void* context) noexcept;
+  py::object expect(Pending* pending, const py::object& factory);
+  static void settle(std::unique_ptr<Pending> pending) noexcept;
   bool ask_python(wsb_request* request, RequestHead* head, Handler which) noexcept;
   void keep_head(RequestHead* head) noexcept;
   void release_head(RequestHead* head) noexcept;
@@ -92,6 +140,8 @@ class Engine {
   void pong(Connection* connection, const wsb_pong_event& event);
   void drained(Connection* connection);
   void closed(Connection* connection, const wsb_close_event& event);
+  void resumed(Connection* connection, const wsb_resumed_event& event);
+  void stopped();
   void refused(const wsb_refused_event& event);
   void log(const wsb_log_event& event);
   void wake_receiver(Connection* connection);
@@ -103,6 +153,9 @@ class Engine {
   bool defers() const noexcept;
   int send_now(Connection* connection, const Payload& payload) noexcept;
   void schedule_flush();
+  void wait_for_turn(uint64_t turn) noexcept;
+  void end_turn() noexcept;
+  void send_collected(std::vector<Outgoing>& messages) noexcept;
   void fail(Connection* connection) noexcept;
   void keep_refused(Connection* connection, Payload&& payload);
   bool retry_refused(Connection* connection);
@@ -128,16 +181,36 @@ class Engine {
   bool flush_scheduled_ = false;
   std::vector<Outgoing> outgoing_;
   size_t outgoing_bytes_ = 0;
+  // Flushes of several threads leave in the order in which they took what was collected. Changed with both the interpreter's lock and the mutex.
+  std::mutex turn_mutex_;
+  std::condition_variable turn_changed_;
+  uint64_t turn_ = 0;
+  uint64_t next_turn_ = 0;
 
   std::atomic<bool> asks_handshake_{false};
   std::atomic<bool> asks_http_{false};
+  std::atomic<bool> asks_subscribe_{false};
+  std::atomic<bool> asks_durable_{false};
+  std::atomic<bool> asks_presence_{false};
   std::mutex heads_mutex_;
   RequestHead* heads_ = nullptr;
+
+  // Durable publications whose end was told by a thread of the backplane.
+  std::mutex stored_mutex_;
+  Pending* stored_ = nullptr;  // newest first, owned
+  int stored_fd_ = -1;
 
   const uint32_t generation_;  // forks before it was made
   int dispatchers_ = 0;        // threads inside serve()
 };
 
+// A class of the package's Python files; nullptr with a Python error. New reference.
+PyObject* package_type(const char* module, const char* name);
+
+// `texts` keeps what the strings point to.
 void add_settings_to(wsb_config& config, const py::dict& settings, std::vector<std::string>& texts);
+void add_settings_to(wsb_nats_options& options, const py::dict& settings, std::vector<std::string>& texts);
+
+bool topic_covers(const py::object& pattern, const py::object& other);
 
 }  // namespace binding

@@ -31,6 +31,7 @@ void add_engine(py::module_& module) {
       .def(py::init<const py::dict&, py::object>(), "settings"_a, "connection_class"_a)
       .def("set_handlers", &Engine::set_handlers, "handlers"_a)
       .def("attach", &Engine::attach, "loop"_a, "max_queue"_a)
+      .def("join_nats", &Engine::join_nats, "library"_a, "options"_a)
       .def("start", &Engine::start)
       .def("stop", &Engine::stop, "code"_a, "reason"_a, "deadline_ms"_a, "spread_ms"_a)
       .def("request_stop", &Engine::request_stop, "code"_a, "reason"_a, "deadline_ms"_a, "spread_ms"_a)
@@ -42,7 +43,12 @@ void add_engine(py::module_& module) {
       .def("connections", &Engine::connections)
       .def("dispatch", &Engine::dispatch)
       .def("serve", &Engine::serve)
-      .def("flush", &Engine::flush);
+      .def("flush", &Engine::flush)
+      .def("publish", &Engine::publish, "topic"_a, "message"_a, "retain"_a, "exclude"_a, "local"_a, "key"_a, "future"_a)
+      .def("members", &Engine::members, "topic"_a)
+      .def("stored_fd", &Engine::stored_fd)
+      .def("deliver_stored", &Engine::deliver_stored)
+      .def("on_event_thread", &Engine::on_event_thread);
 }
 
 // The connections that the message was queued for.
@@ -73,6 +79,8 @@ PYBIND11_MODULE(_wsbeat, module) {
   Handshake::add_to(module);
   add_engine(module);
   module.def("broadcast", &broadcast, py::arg("connections"), py::arg("message"));
+  module.def("topic_covers", &topic_covers, py::arg("pattern"), py::arg("other"),
+             "Whether `pattern` matches every topic that `other`, a topic or a pattern, matches.");
   module.def("version", [] { return wsb_version_string(); });
   module.attr("OFF") = WSB_OFF;
   py::module_::import("atexit").attr("register")(py::cpp_function([] { Engine::stop_all(); }));

@@ -59,28 +59,63 @@ void Engine::schedule_flush() {
   flush_scheduled_ = true;
 }
 
+// What any thread does next comes after what was sent before, even if another thread is just sending that.
 void Engine::flush() {
   flush_scheduled_ = false;
-  if (outgoing_.empty() || server_ == nullptr || in_forked_child()) return;
+  if (server_ == nullptr || in_forked_child() || (outgoing_.empty() && turn_ == next_turn_)) return;
   std::vector<Outgoing> messages;
   messages.swap(outgoing_);
   outgoing_bytes_ = 0;
-  std::vector<wsb_outgoing> items(messages.size());
-  for (size_t i = 0; i < messages.size(); ++i) {
-    wsb_outgoing_init(&items[i]);
-    items[i].conn = messages[i].connection->id;
-    items[i].data = messages[i].payload.data;
-    items[i].length = messages[i].payload.length;
-    items[i].kind = messages[i].payload.kind;
+  const uint64_t turn = next_turn_++;
+  wait_for_turn(turn);
+  send_collected(messages);
+  end_turn();
+  for (const Outgoing& message : messages) Py_DECREF(as_object(message.connection));  // may run code of Python, now
+}
+
+void Engine::wait_for_turn(uint64_t turn) noexcept {
+  if (turn_ == turn || is_finalizing()) return;  // in the end, who has the turn may never come back
+  unlocked([&] {
+    std::unique_lock<std::mutex> lock(turn_mutex_);
+    turn_changed_.wait(lock, [&] { return turn_ == turn; });
+  });
+}
+
+void Engine::end_turn() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(turn_mutex_);
+    ++turn_;
+  }
+  turn_changed_.notify_all();
+}
+
+void Engine::send_collected(std::vector<Outgoing>& messages) noexcept {
+  if (messages.empty()) return;
+  std::vector<wsb_outgoing> items;
+  std::vector<Outgoing*> sent;
+  items.reserve(messages.size());
+  sent.reserve(messages.size());
+  for (Outgoing& message : messages) {
+    Connection* const c = message.connection;
+    if (c->parts.refused && !c->parts.refused->empty()) {  // filled by an earlier turn
+      keep_refused(c, std::move(message.payload));
+      continue;
+    }
+    wsb_outgoing& item = items.emplace_back();
+    wsb_outgoing_init(&item);
+    item.conn = c->id;
+    item.data = message.payload.data;
+    item.length = message.payload.length;
+    item.kind = message.payload.kind;
+    sent.push_back(&message);
   }
   const int64_t done = unlocked([&] { return wsb_send_many(server_, items.data(), items.size()); });
-  for (size_t i = 0; i < messages.size(); ++i) {
-    Connection* const c = messages[i].connection;
+  for (size_t i = 0; i < sent.size(); ++i) {
+    Connection* const c = sent[i]->connection;
     const int result = done < 0 ? static_cast<int>(done) : items[i].result;
-    if (result == WSB_E_FULL) keep_refused(c, std::move(messages[i].payload));
+    if (result == WSB_E_FULL) keep_refused(c, std::move(sent[i]->payload));
     if (result == WSB_E_CLOSED) c->gone = true;
     if (result == WSB_E_NOMEM) fail(c);
-    Py_DECREF(as_object(c));
   }
 }
 

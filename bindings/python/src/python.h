@@ -35,20 +35,42 @@ inline bool is_finalizing() noexcept {
 // The thread that ran the exit handlers, and takes the interpreter down; 0 before.
 inline std::atomic<unsigned long> finalizer{0};
 
-// The interpreter's lock is released in this scope. A thread that comes back too late waits for the process to end: CPython before 3.14
-// would end it by unwinding, through frames that cannot be unwound.
+// Calls `take`, which takes the interpreter's lock. A thread that is too late waits here for the process to end: CPython before 3.14 would end it
+// by unwinding, through frames that cannot be unwound. It does so too if the end begins while the thread waits for the lock.
+template <typename Take>
+auto take_lock(Take&& take) noexcept {
+  while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
+  try {
+    return take();
+  } catch (...) {  // nothing else throws
+    for (;;) ::pause();
+  }
+}
+
+// The interpreter's lock is released in this scope.
 class Unlocked {
  public:
   Unlocked() noexcept : state_(PyEval_SaveThread()) {}
   ~Unlocked() {
-    while (is_finalizing() && PyThread_get_thread_ident() != finalizer.load()) ::pause();
-    PyEval_RestoreThread(state_);
+    take_lock([&] { PyEval_RestoreThread(state_); });
   }
   Unlocked(const Unlocked&) = delete;
   Unlocked& operator=(const Unlocked&) = delete;
 
  private:
   PyThreadState* state_;
+};
+
+// The interpreter's lock is held in this scope, on any thread, also one within an Unlocked.
+class Locked {
+ public:
+  Locked() noexcept : state_(take_lock(PyGILState_Ensure)) {}
+  ~Locked() { PyGILState_Release(state_); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  PyGILState_STATE state_;
 };
 
 // Runs `work` without the interpreter's lock and gives its result.
@@ -82,6 +104,25 @@ class Ref {
 
  private:
   PyObject* object_ = nullptr;
+};
+
+// Keeps the engine while a thread of the library is in one of its handlers. Dropping its last reference there would end the server on a thread
+// that the server waits for: the main thread does it.
+class KeptAlive {
+ public:
+  explicit KeptAlive(PyObject* engine) noexcept : engine_(Ref::share(engine)) {}
+  ~KeptAlive() {
+    if (engine_ && Py_REFCNT(engine_.get()) == 1) (void)Py_AddPendingCall(drop, engine_.release());
+  }
+  KeptAlive(const KeptAlive&) = delete;
+  KeptAlive& operator=(const KeptAlive&) = delete;
+
+ private:
+  static int drop(void* engine) {
+    Py_DECREF(static_cast<PyObject*>(engine));
+    return 0;
+  }
+  Ref engine_;
 };
 
 }  // namespace binding

@@ -271,6 +271,7 @@ void add_awaitables(py::module_& module) {
   done_type = make_type(done_spec);
   done_object = done_type->tp_alloc(done_type, 0);
   if (done_object == nullptr) throw py::error_already_set();
+  module.attr("sent") = py::handle(done_object);
 
   static PyType_Slot receive_slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(receive_dealloc)},

@@ -54,13 +54,14 @@ bool Engine::ask_python(wsb_request* request, RequestHead* head, Handler which) 
     answer(request, 503, kStopping, sizeof kStopping - 1);
     return false;
   }
-  const PyGILState_STATE lock = PyGILState_Ensure();
+  const Locked scope;
   bool unanswered = false;
   try {
     const Ref callable = Ref::share(handler(which));
     if (!callable) {
       answer(request, 503, kStopping, sizeof kStopping - 1);
     } else {
+      const KeptAlive kept(self());
       const py::object handshake = py::cast(Handshake(request, which == Handler::handshake));
       auto& view = handshake.cast<Handshake&>();
       const Ref result(PyObject_CallOneArg(callable.get(), handshake.ptr()));
@@ -78,7 +79,6 @@ bool Engine::ask_python(wsb_request* request, RequestHead* head, Handler which) 
     answer(request, 500, kFailed, sizeof kFailed - 1);
     unanswered = false;
   }
-  PyGILState_Release(lock);
   return unanswered;
 }
 

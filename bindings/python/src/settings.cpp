@@ -1,4 +1,4 @@
-// Settings by the names of wsb_config's fields.
+// Settings by the names of the fields of wsb_config and wsb_nats_options.
 #include <limits>
 #include <string>
 #include <unordered_map>
@@ -10,7 +10,7 @@ namespace binding {
 
 namespace {
 
-// Every field of wsb_config but `size`, `delivery`, what is reserved, and topics.
+// Every field of wsb_config but `size`, `delivery` and what is reserved.
 // clang-format off
 #define BINDING_FIELDS(XX) \
   XX(host) XX(port) XX(listen_fd) XX(unix_path) XX(backlog) XX(workers) XX(log_level) XX(tls_cert_file) \
@@ -22,7 +22,15 @@ namespace {
   XX(max_event_queue_bytes) XX(subprotocols) XX(require_subprotocol) XX(origins) XX(trusted_proxies) \
   XX(deflate) XX(deflate_server_max_window_bits) XX(deflate_client_max_window_bits) \
   XX(deflate_server_no_context_takeover) XX(deflate_client_no_context_takeover) XX(deflate_level) \
-  XX(deflate_mem_level) XX(deflate_threshold_bytes) XX(proxy_protocol) XX(app_beat_ms)
+  XX(deflate_mem_level) XX(deflate_threshold_bytes) XX(proxy_protocol) XX(app_beat_ms) \
+  XX(max_topics_per_connection) XX(max_subscriptions) XX(max_retained_messages) XX(max_retained_bytes)
+
+// Every field of wsb_nats_options but `size`.
+#define BINDING_NATS_FIELDS(XX) \
+  XX(servers) XX(prefix) XX(name) XX(credentials_file) XX(tls_ca_file) XX(tls_cert_file) XX(tls_key_file) \
+  XX(buffer_bytes) XX(refuse_when_down) XX(ping_interval_ms) XX(durable) XX(durable_max_bytes) \
+  XX(durable_max_age_s) XX(durable_replicas) XX(max_replay) XX(replay_memory_bytes) \
+  XX(presence_ttl_ms)
 // clang-format on
 
 template <typename Number>
@@ -56,23 +64,43 @@ void set(const std::string& name, const py::handle& value, const char*& out, std
   out = text.c_str();
 }
 
+[[noreturn]] void refuse(const std::string& name) {
+  throw py::type_error("there is no setting \"" + name + "\"");
+}
+
+#define BINDING_XX(field)               \
+  if (name == #field) {                 \
+    set(name, value, into.field, text); \
+    return;                             \
+  }
+
+void set_one(wsb_config& into, const std::string& name, const py::handle& value, std::string& text) {
+  BINDING_FIELDS(BINDING_XX)
+  refuse(name);
+}
+
+void set_one(wsb_nats_options& into, const std::string& name, const py::handle& value, std::string& text) {
+  BINDING_NATS_FIELDS(BINDING_XX)
+  refuse(name);
+}
+
+#undef BINDING_XX
+
+template <typename Struct>
+void set_all(Struct& into, const py::dict& settings, std::vector<std::string>& texts) {
+  texts.resize(settings.size());  // not to move again: the struct points into them
+  size_t i = 0;
+  for (const auto& [key, value] : settings) set_one(into, py::cast<std::string>(key), value, texts[i++]);
+}
+
 }  // namespace
 
 void add_settings_to(wsb_config& config, const py::dict& settings, std::vector<std::string>& texts) {
-  texts.resize(settings.size());  // not to move again: config points into them
-  size_t i = 0;
-  for (const auto& [key, value] : settings) {
-    const auto name = py::cast<std::string>(key);
-    std::string& text = texts[i++];
-#define BINDING_XX(field)                 \
-  if (name == #field) {                   \
-    set(name, value, config.field, text); \
-    continue;                             \
-  }
-    BINDING_FIELDS(BINDING_XX)
-#undef BINDING_XX
-    throw py::type_error("there is no setting \"" + name + "\"");
-  }
+  set_all(config, settings, texts);
+}
+
+void add_settings_to(wsb_nats_options& options, const py::dict& settings, std::vector<std::string>& texts) {
+  set_all(options, settings, texts);
 }
 
 }  // namespace binding

@@ -8,7 +8,8 @@ from ._callbacks import Connection, Server
 from ._connection import ConnectionInfo, State
 from ._errors import Close, CloseInfo, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from ._request import Headers, Request
-from ._settings import TLS, Deflate, Heartbeat
+from ._settings import TLS, Deflate, Heartbeat, Nats
+from ._topics import Durable, Published, Resumed, Stored, StoredFuture
 from ._wsbeat import (
     AddressError,
     ClosedError,
@@ -30,6 +31,7 @@ from ._wsbeat import (
     VersionError,
     WsbeatError,
     broadcast,
+    topic_covers,
     version,
 )
 
@@ -49,6 +51,7 @@ __all__ = [
     "ConnectionClosedOK",
     "ConnectionInfo",
     "Deflate",
+    "Durable",
     "FullError",
     "Handshake",
     "Headers",
@@ -57,15 +60,20 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "LimitError",
+    "Nats",
     "NomemError",
     "NotSubscribedError",
     "OperatingSystemError",
+    "Published",
     "RefusedError",
     "Request",
+    "Resumed",
     "Server",
     "ServerConnection",
     "State",
     "StateError",
+    "Stored",
+    "StoredFuture",
     "TLS",
     "TlsError",
     "TooBigError",
@@ -73,5 +81,6 @@ __all__ = [
     "WsbeatError",
     "broadcast",
     "serve",
+    "topic_covers",
     "unix_serve",
 ]

@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _settings
@@ -16,7 +16,8 @@ from ._callbacks import _stop_fields
 from ._connection import SharedCalls, State
 from ._errors import CloseInfo, ConnectionClosed, closed_exception
 from ._request import Request
-from ._wsbeat import AsyncConnection, Engine
+from ._topics import Durable, Resumed, TopicServer
+from ._wsbeat import AsyncConnection, Engine, NotSubscribedError, sent
 
 if TYPE_CHECKING:
     from ._wsbeat import Handshake
@@ -38,6 +39,7 @@ class ServerConnection(SharedCalls, AsyncConnection):
     _send_lock: Optional[asyncio.Lock] = None
     _slow_sends = 0
     _pings: Optional[dict[bytes, asyncio.Future[float]]] = None
+    _resuming: Optional[dict[str, list[asyncio.Future[Optional[Resumed]]]]] = None
     _reason_sent = ""
 
     # -------------------------------------------------------------------------------------------------------------- sending
@@ -65,6 +67,39 @@ class ServerConnection(SharedCalls, AsyncConnection):
     def _on_drain(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+
+    # --------------------------------------------------------------------------------------------------------------- topics
+
+    def subscribe(self, topic: str, after: Optional[int] = None) -> Awaitable[Optional[Resumed]]:
+        """Subscribes to a topic, or to a pattern with "*" for one token or a last ">" for the rest. It has effect at once, awaited or not,
+        until unsubscribe() or the end of the connection; retained messages that match are sent first.
+
+        Awaited, it gives None; if durable topics may match it waits until the subscription has reached the present, and gives a Resumed.
+        after: the sequence of the last durable message that the client has seen; what came after it is sent first (0: all that is kept).
+        None: only what is new.
+        Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
+        max_subscriptions, and ConnectionClosed.
+        """
+        if not self._subscribe(topic, after):
+            return sent
+        waiter: asyncio.Future[Optional[Resumed]] = asyncio.get_running_loop().create_future()
+        if self._resuming is None:
+            self._resuming = {}
+        self._resuming.setdefault(topic, []).append(waiter)
+        return waiter
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ends one subscription, given exactly as it was made; what was published before still arrives. Raises NotSubscribedError."""
+        self._unsubscribe(topic)
+        self._end_resuming(topic, lambda waiter: _fail(waiter, NotSubscribedError("the subscription was ended")))
+
+    def _on_resumed(self, topic: str, resumed: Resumed) -> None:
+        self._end_resuming(topic, lambda waiter: waiter.set_result(resumed))
+
+    def _end_resuming(self, topic: str, end: Callable[[asyncio.Future[Optional[Resumed]]], None]) -> None:
+        for waiter in (self._resuming or {}).pop(topic, ()):
+            if not waiter.done():
+                end(waiter)
 
     # -------------------------------------------------------------------------------------------------------------- closing
 
@@ -96,6 +131,8 @@ class ServerConnection(SharedCalls, AsyncConnection):
             if not waiter.done():
                 waiter.set_exception(closed_exception(self))
         self._pings = None
+        for topic in list(self._resuming or ()):
+            self._end_resuming(topic, lambda waiter: _fail(waiter, closed_exception(self)))
 
     # ---------------------------------------------------------------------------------------------------------------- pings
 
@@ -150,6 +187,12 @@ class ServerConnection(SharedCalls, AsyncConnection):
         return self.close_info.reason if self.close_info is not None else None
 
 
+def _fail(waiter: asyncio.Future[Any], error: Exception) -> None:
+    """Nobody need have waited."""
+    waiter.set_exception(error)
+    waiter.exception()
+
+
 async def _join(pieces: Union[Iterable[Message], AsyncIterable[Message]]) -> Union[str, bytes]:
     """One message from its pieces."""
     if isinstance(pieces, AsyncIterable):
@@ -169,7 +212,7 @@ Handler = Callable[[ServerConnection], Coroutine[Any, Any, Any]]
 ProcessRequest = Callable[["Handshake", Request], Any]
 
 
-class AsyncServer:
+class AsyncServer(TopicServer):
     """A running server, as serve() gives it."""
 
     def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop, engine: Engine, logger: logging.Logger, max_queue: int) -> None:
@@ -181,12 +224,14 @@ class AsyncServer:
         self._ended: asyncio.Future[None] = loop.create_future()
         self._addresses: list[Any] = []
         engine.attach(loop, max_queue)
-        engine.set_handlers({"open": self._on_open, "pong": _on_pong, "drain": ServerConnection._on_drain, "close": _on_close,
+        engine.set_handlers({"open": self._on_open, "pong": _on_pong, "drain": ServerConnection._on_drain, "close": _on_close, "resumed": ServerConnection._on_resumed,
                              "log": _settings.log_to(logger), "error": self._on_error, "closed": closed_exception})
 
     def _start(self, host: Optional[str], unix: Any, sock: Any) -> None:
         self._engine.start()
         self._loop.add_reader(self._engine.event_fd(), self._on_events)
+        if self._engine.stored_fd() >= 0:
+            self._loop.add_reader(self._engine.stored_fd(), self._engine.deliver_stored)
         if unix is not None:
             self._addresses = [os.fspath(unix)]
         elif isinstance(sock, socket.socket):
@@ -200,6 +245,8 @@ class AsyncServer:
         if self._engine.dispatch():
             return
         self._loop.remove_reader(self._engine.event_fd())
+        if self._engine.stored_fd() >= 0:
+            self._loop.remove_reader(self._engine.stored_fd())
         self._engine.stop(0, "", 0, 0)  # joins the workers, which have ended
         if not self._ended.done():
             self._ended.set_result(None)
@@ -352,11 +399,18 @@ class serve:
     ssl: a TLS, or (cert, key).
     process_request(handshake, request): a plain function, called on a worker thread for handshakes and plain HTTP; may refuse with
         handshake.respond(status, text).
+    on_subscribe(connection, topic): a plain function that says by True or False whether the connection may subscribe to the topic; called by
+        subscribe().
+    on_durable(message): a plain function that makes of a Durable what is sent: str, bytes, or None for the data as it was published.
+    on_presence(topic, member, present): a plain function that makes what those are sent who watch the topic, or None for nothing. Both are
+        called on threads of the library, which wait for them, and cannot use the server.
+    nats: where servers meet to share publications: a URL, several, or a Nats.
     slow_consumer: "refuse" lets send() wait; "close", "drop_oldest".
     logger: by default the logger "wsbeat".
     Others, as in docs/configuration.md without the unit: handshake_timeout, close_timeout, auth_timeout, idle_timeout, message_timeout,
     tcp_user_timeout, workers, backlog, max_header_bytes, max_connections, max_connections_per_address, max_messages_per_second,
-    max_fragments, max_queue_bytes, trusted_proxies, app_beat, and proxy_protocol: "off", "trusted" or "required".
+    max_fragments, max_queue_bytes, max_topics_per_connection, max_subscriptions, max_retained_messages, max_retained_bytes, trusted_proxies,
+    app_beat, and proxy_protocol: "off", "trusted" or "required".
     """
 
     def __init__(
@@ -379,6 +433,10 @@ class serve:
         tcp_user_timeout: Optional[float] = None,
         ssl: Union[_settings.TLS, tuple[Any, Any], None] = None,
         process_request: Optional[ProcessRequest] = None,
+        on_subscribe: Optional[Callable[[ServerConnection, str], bool]] = None,
+        on_durable: Optional[Callable[[Durable], Union[Message, None]]] = None,
+        on_presence: Optional[Callable[[str, str, bool], Union[Message, None]]] = None,
+        nats: _settings.NatsLike = None,
         logger: Optional[logging.Logger] = None,
         **settings: Any,
     ) -> None:
@@ -388,6 +446,11 @@ class serve:
         self._logger = logger or logging.getLogger("wsbeat")
         self._where = (host, unix, sock)
         self._max_queue = max_queue or 2**31
+        self._hooks: dict[str, Optional[Callable[..., object]]] = {"subscribe": on_subscribe, "durable": on_durable, "presence": on_presence}
+        for name, hook in self._hooks.items():
+            if hook is not None and not callable(hook):
+                raise TypeError(f"on_{name} must be a function")
+        self._nats = nats
         self._ask = _asking(process_request) if process_request is not None else None
         self._settings = _settings.library_settings(
             host=host, port=port, unix=unix, sock=sock, ssl=ssl, subprotocols=subprotocols, require_subprotocol=require_subprotocol,
@@ -399,6 +462,8 @@ class serve:
         engine = Engine(self._settings, ServerConnection)
         if self._ask is not None:
             engine.set_handlers({"handshake": self._ask, "http": self._ask})
+        _settings.join_nats(engine, self._nats)
+        engine.set_handlers(self._hooks)
         server = AsyncServer(self._handler, asyncio.get_running_loop(), engine, self._logger, self._max_queue)
         server._start(*self._where)
         return server

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from . import _settings
 from ._connection import SharedCalls
 from ._errors import ConnectionClosed, closed_exception
+from ._topics import TopicServer
 from ._wsbeat import Engine, PlainConnection
 
 if TYPE_CHECKING:
@@ -41,12 +42,25 @@ class Connection(SharedCalls, PlainConnection):
         """Sends a ping with at most 125 bytes; on_pong tells the round trip if the payload is unique among those outstanding."""
         self._ping(payload)
 
+    def subscribe(self, topic: str, after: Optional[int] = None) -> bool:
+        """Subscribes to a topic, or to a pattern with "*" for one token or a last ">" for the rest. It has effect at once, until
+        unsubscribe() or the end of the connection; retained messages that match are sent first.
 
-class Server:
+        True: durable topics may match, and on_resumed will tell when the subscription has reached the present. after: the sequence of the
+        last durable message that the client has seen; what came after it is sent first (0: all that is kept).
+        None: only what is new.
+        Raises InvalidError for a malformed name, RefusedError when on_subscribe said no, LimitError beyond max_topics_per_connection or
+        max_subscriptions, and ConnectionClosed.
+        """
+        return self._subscribe(topic, after)
+
+
+class Server(TopicServer):
     """A WebSocket server that calls you: register callbacks, then start() or run().
 
     Callbacks run one at a time, on the thread of run(), or on one thread that start() makes. Only on_handshake and on_http run on the
-    library's worker threads and hold the connection up until they return. Settings are those of serve(), in seconds and bytes.
+    library's worker threads and hold the connection up until they return, on_durable and on_presence on threads of the library, and
+    on_subscribe on the thread that calls subscribe(). Settings are those of serve(), in seconds and bytes.
 
         server = wsbeat.Server(port=9001)
 
@@ -75,6 +89,7 @@ class Server:
         slow_consumer: str = "refuse",
         tcp_user_timeout: Optional[float] = None,
         ssl: Union[_settings.TLS, tuple[Any, Any], None] = None,
+        nats: _settings.NatsLike = None,
         logger: Optional[logging.Logger] = None,
         **settings: Any,
     ) -> None:
@@ -84,6 +99,7 @@ class Server:
             origins=origins, trusted_proxies=trusted_proxies, heartbeat=heartbeat, compression=compression, max_size=max_size,
             max_queue=max_queue, slow_consumer=slow_consumer, tcp_user_timeout=tcp_user_timeout, logger=self._logger, others=settings)
         self._engine = Engine(fields, Connection)
+        _settings.join_nats(self._engine, nats)
         self._engine.set_handlers({"log": _settings.log_to(self._logger), "error": self._on_error, "closed": closed_exception})
         self._thread: Optional[threading.Thread] = None
 
@@ -127,6 +143,29 @@ class Server:
         """Registers function(handshake), called on a worker thread for plain HTTP. Not answering gives 426."""
         return self._register("http", function)
 
+    def on_subscribe(self, function: F) -> F:
+        """Registers function(connection, topic), which says by True or False whether a connection may subscribe. It is called by
+        subscribe(), on its thread; what it raises comes out there."""
+        return self._register("subscribe", function)
+
+    def on_resumed(self, function: F) -> F:
+        """Registers function(connection, topic, resumed): a subscription with durable topics has reached the present. resumed: Resumed."""
+        return self._register("resumed", function)
+
+    def on_durable(self, function: F) -> F:
+        """Registers function(message), which makes of a Durable what is sent: str, bytes, or None for the data as it was published.
+
+        It is called on threads of the library, which wait for it, and cannot use the server.
+        """
+        return self._register("durable", function)
+
+    def on_presence(self, function: F) -> F:
+        """Registers function(topic, member, present), which makes what those are sent who watch the topic: str, bytes, or None for nothing.
+
+        It is called on threads of the library, which wait for it, and cannot use the server.
+        """
+        return self._register("presence", function)
+
     def _on_error(self, connection: Optional[Connection], where: str, error: Exception) -> None:
         if isinstance(error, ConnectionClosed) and connection is not None and (error.info is None or error.info is connection.close_info):
             self._logger.debug("on_%s used a connection that has ended", where)
@@ -155,7 +194,7 @@ class Server:
 
     def _finish(self) -> None:
         """After an interruption: everyone gets a Close, and on_close is called for each; messages that still wait are dropped."""
-        self._engine.set_handlers({"message": None, "pong": None, "drain": None})
+        self._engine.set_handlers({"message": None, "pong": None, "drain": None, "resumed": None})
         self._engine.stop(0, "", 0, 0)
         self._engine.serve()
 

@@ -28,7 +28,7 @@ class ConnectionInfo(NamedTuple):
 
     bytes_in and bytes_out are those on the wire (before TLS), without the handshake. idle: since the last byte of the peer; idle_message:
     since the last message either way. peer_port is 0 for Unix sockets. heartbeat_interval is None when the heartbeat is off.
-    rtt_* are None before the first pong.
+    rtt_* are None before the first pong. topics: how many it is subscribed to.
     """
 
     state: str
@@ -54,6 +54,7 @@ class ConnectionInfo(NamedTuple):
     rtt_last: float | None
     rtt_smoothed: float | None
     rtt_min: float | None
+    topics: int
 
 
 def info_of(f: tuple[int | bool | str, ...]) -> ConnectionInfo:
@@ -65,7 +66,7 @@ def info_of(f: tuple[int | bool | str, ...]) -> ConnectionInfo:
     off = f[7] == OFF
     return ConnectionInfo._make((
         *f[:7], None if off else seconds(f[7], 1e3), None if off else seconds(f[8], 1e3), f[9],
-        *(seconds(value) for value in f[10:13]), *f[13:20], *(seconds(value) or None for value in f[20:])))
+        *(seconds(value) for value in f[10:13]), *f[13:20], *(seconds(value) or None for value in f[20:23]), f[23]))
 
 
 class SharedCalls(_Base):
@@ -101,3 +102,29 @@ class SharedCalls(_Base):
     def set_heartbeat(self, heartbeat: HeartbeatLike) -> None:
         """This connection's heartbeat from now on: seconds, a Heartbeat, or None for none."""
         self._set_heartbeat(*heartbeat_fields(heartbeat))
+
+    def topics(self) -> list[str]:
+        """What the connection is subscribed to, in no particular order. Raises ConnectionClosed once it has ended."""
+        return self._topics()
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ends one subscription, given exactly as it was made; what was published before still arrives. Raises NotSubscribedError."""
+        self._unsubscribe(topic)
+
+    def join(self, topic: str, member: str) -> None:
+        """Joins a topic under a name of 1 to 255 bytes: it is present there, for those who watch, while any connection of any server has
+        joined with it. Joining again under another name replaces the first. Raises InvalidError, LimitError and ConnectionClosed."""
+        self._join(topic, member)
+
+    def leave(self, topic: str) -> None:
+        """Leaves a topic; the end of the connection does, too. Raises NotSubscribedError."""
+        self._leave(topic)
+
+    def watch(self, topic: str) -> None:
+        """From now on the connection is sent what on_presence makes of each change on the topic. Who is there already, members() of the
+        server tells, called afterwards. Raises InvalidError, LimitError and ConnectionClosed."""
+        self._watch(topic)
+
+    def unwatch(self, topic: str) -> None:
+        """Ends a watch. Raises NotSubscribedError."""
+        self._unwatch(topic)

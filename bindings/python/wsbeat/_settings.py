@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import ssl as _ssl
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional, Union
 
 from ._errors import CloseInfo
-from ._wsbeat import OFF, ConfigError
+from ._wsbeat import OFF, ConfigError, Engine, version
 
 DEFAULT_HEARTBEAT_S = 25.0
 LIVENESS = ("any", "pong")
@@ -56,8 +58,44 @@ class Deflate:
     threshold: int = 256
 
 
+@dataclass(frozen=True)
+class Nats:
+    """How publications reach other servers over NATS: docs/scaling.md has the whole.
+
+    servers: URLs, "nats://" or "tls://", one text with commas or a sequence; not shown by repr(), since a URL may hold a password.
+    prefix: of all subjects; servers with different ones do not meet. name: of the connection, for NATS's monitoring.
+    credentials_file: a NATS .creds file. tls_*: trusted issuers, and a client certificate with its key; PEM files.
+    buffer_bytes: publications that wait for NATS. refuse_when_down: while it is away they are refused instead of kept.
+    ping_interval: seconds; a silent connection is given up after three.
+    durable: patterns of topics that are kept in a JetStream stream; of two that overlap one must cover the other. durable_max_bytes,
+    durable_max_age: what it keeps, in bytes and whole seconds, math.inf for no such end. durable_replicas: NATS servers that hold it.
+    max_replay: a subscription that missed more messages is told so. replay_memory_bytes: of the newest messages, for replays without NATS.
+    presence_ttl: seconds, the same on all servers; one that is silent for so long is dead, and its members are gone.
+    None is the library's default.
+    """
+
+    servers: Union[str, Sequence[str]] = field(default="nats://127.0.0.1:4222", repr=False)
+    prefix: Optional[str] = None
+    name: Optional[str] = None
+    credentials_file: Union[str, os.PathLike[str], None] = None
+    tls_ca_file: Union[str, os.PathLike[str], None] = None
+    tls_cert_file: Union[str, os.PathLike[str], None] = None
+    tls_key_file: Union[str, os.PathLike[str], None] = None
+    buffer_bytes: Optional[int] = None
+    refuse_when_down: bool = False
+    ping_interval: Optional[float] = None
+    durable: Union[str, Sequence[str], None] = None
+    durable_max_bytes: Optional[int] = None
+    durable_max_age: Optional[float] = None
+    durable_replicas: Optional[int] = None
+    max_replay: Optional[int] = None
+    replay_memory_bytes: Optional[int] = None
+    presence_ttl: Optional[float] = None
+
+
 HeartbeatLike = Union[Heartbeat, float, int, None]
 CompressionLike = Union[str, Deflate, None]
+NatsLike = Union[str, Sequence[str], Mapping[str, Any], Nats, None]
 
 
 def milliseconds(name: str, seconds: float) -> int:
@@ -67,6 +105,12 @@ def milliseconds(name: str, seconds: float) -> int:
     if not 0 <= seconds < 4_000_000:
         raise ConfigError(f"{name} is out of range")
     return max(1, round(seconds * 1000))
+
+
+def whole_seconds(name: str, seconds: float) -> int:
+    """At least one, for what the library counts in seconds."""
+    milliseconds(name, seconds / 1000 if isinstance(seconds, (int, float)) else seconds)  # is it a number, and in range
+    return max(1, round(seconds))
 
 
 def heartbeat_fields(heartbeat: HeartbeatLike) -> tuple[int, int, int]:
@@ -156,7 +200,7 @@ DURATIONS = ("handshake_timeout", "close_timeout", "auth_timeout", "idle_timeout
 CHOICES = {"proxy_protocol": ("off", "trusted", "required")}
 # Passed on as they are.
 NUMBERS = ("backlog", "workers", "max_header_bytes", "max_connections", "max_connections_per_address", "max_messages_per_second",
-           "max_fragments", "max_queue_bytes")
+           "max_fragments", "max_queue_bytes", "max_topics_per_connection", "max_subscriptions", "max_retained_messages", "max_retained_bytes")
 
 
 def library_settings(*, host: Optional[str], port: Optional[int], unix: Any, sock: Any, ssl: Any, subprotocols: Any, require_subprotocol: bool,
@@ -194,6 +238,45 @@ def library_settings(*, host: Optional[str], port: Optional[int], unix: Any, soc
         else:
             raise TypeError(f"there is no setting {name!r}")
     return out
+
+
+def nats_settings(nats: Union[str, Sequence[str], Mapping[str, Any], Nats]) -> dict[str, Any]:
+    """All of it under the names of wsb_nats_options."""
+    if isinstance(nats, Mapping):
+        nats = Nats(**nats)
+    elif not isinstance(nats, Nats):
+        nats = Nats(nats)
+    out: dict[str, Any] = {"servers": nats.servers if isinstance(nats.servers, str) else joined("servers", nats.servers)}
+    if not out["servers"]:
+        raise ConfigError("nats: no server is named")
+    for name in ("prefix", "name"):
+        if (text := getattr(nats, name)) is not None:
+            out[name] = text
+    for name in ("credentials_file", "tls_ca_file", "tls_cert_file", "tls_key_file"):
+        if (path := getattr(nats, name)) is not None:
+            out[name] = os.fspath(path)
+    if nats.durable is not None:
+        out["durable"] = nats.durable if isinstance(nats.durable, str) else joined("durable", nats.durable)
+    for name in ("buffer_bytes", "durable_max_bytes", "durable_replicas", "max_replay", "replay_memory_bytes"):
+        if (number := getattr(nats, name)) is not None:
+            out[name] = positive(name, number)
+    if nats.durable_max_age is not None:
+        out["durable_max_age_s"] = OFF if nats.durable_max_age == math.inf else whole_seconds("durable_max_age", nats.durable_max_age)
+    out["refuse_when_down"] = bool(nats.refuse_when_down)
+    for name in ("ping_interval", "presence_ttl"):
+        if (duration := getattr(nats, name)) is not None:
+            out[f"{name}_ms"] = milliseconds(name, duration)
+    return out
+
+
+def join_nats(engine: Engine, nats: NatsLike) -> None:
+    """With libwsbeat-nats: the one in this package, else the installed one."""
+    if nats is None:
+        return
+    major, minor, _ = version().split(".")
+    name = f"libwsbeat-nats.so.{f'0.{minor}' if major == '0' else major}"
+    bundled = Path(__file__).parent / name
+    engine.join_nats(str(bundled) if bundled.exists() else name, nats_settings(nats))
 
 
 def positive(name: str, value: int) -> int:

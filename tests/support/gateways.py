@@ -21,7 +21,8 @@ daemon off;
 worker_processes 2;
 pid {folder}/nginx.pid;
 error_log stderr notice;
-events {{ worker_connections 512; }}
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
 {http}
 {stream}
 """
