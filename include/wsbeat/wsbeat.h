@@ -777,7 +777,8 @@ static inline void wsb_subscribe_options_init(wsb_subscribe_options *options) {
  * As wsb_subscribe, for subscriptions that are to survive their connection. Returns 1 if a durable topic may match: on_resumed follows and
  * tells the present sequence; else WSB_OK, and the options mean nothing. With WSB_SUBSCRIBE_RESUME what is stored after `after` comes first, in order,
  * as fast as half of the send queue drains, then everything new, none twice and none left out; plain topics flow meanwhile, and retained messages of
- * durable topics are not sent. An existing subscription begins again as asked. `options` may be NULL.
+ * durable topics are not sent. An existing subscription begins again as asked, and called on the connection's worker nothing of its former replay comes
+ * any more. `options` may be NULL.
  *
  * Later too, a durable message for which a send queue has no room is not lost with the policy refuse: that subscription is replayed from there on, and
  * only if that cannot be done is the connection closed with 1013, cause slow consumer. Policy drop oldest drops durable messages like all others.

@@ -244,10 +244,7 @@ static void no_stale_answers(void **state) {
   three_messages(rig);
   Client *client = rig_client(rig, NULL);
   assert_true(client_send_text(client, "go"));
-  expect_text(client, "one"); /* of the first replay, which was queued */
-  expect_text(client, "two");
-  expect_text(client, "three");
-  expect_text(client, "three");
+  expect_text(client, "three"); /* and nothing of the first replay, which was queued */
   assert_int_equal(rig_expect(rig, WSB_EVENT_RESUMED, 0)->as.resumed.replayed, 1);
   assert_int_equal(result, 2);
   expect_silence(client);
