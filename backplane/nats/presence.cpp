@@ -18,7 +18,7 @@ constexpr uint64_t kChecksPerRefresh = 4;  // so it is done every third of the t
 
 std::shared_ptr<Presence> Presence::start(WireRef wire, const PresenceSettings& settings, Tell tell) {
   const auto life = std::make_shared<std::weak_ptr<Presence>>();
-  const auto out = std::make_shared<Presence>(std::move(wire), settings, std::move(tell), life);
+  auto out = std::make_shared<Presence>(std::move(wire), settings, std::move(tell), life);
   *life = out;
   out->wire_->listen(out);
   out->post_([self = out.get()] { self->tick(); });

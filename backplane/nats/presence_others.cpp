@@ -43,7 +43,8 @@ PresenceOthers::~PresenceOthers() {
 
 // --------------------------------------------------------------------------------------------------------------------- reading
 
-std::shared_ptr<StreamReader> PresenceOthers::read(const std::string& bucket, const std::string& filter, Take take) {
+std::shared_ptr<StreamReader> PresenceOthers::read(const std::string& bucket, const std::string& filter,
+                                                   const Take& take) {
   StreamReader::Settings settings;
   settings.stream = kv_stream(bucket);
   settings.filter = kv_subject(bucket, filter);

@@ -60,7 +60,7 @@ class PresenceOthers {
   };
   using Take = std::function<void(const Read& read)>;
 
-  std::shared_ptr<StreamReader> read(const std::string& bucket, const std::string& filter, Take take);
+  std::shared_ptr<StreamReader> read(const std::string& bucket, const std::string& filter, const Take& take);
   void begin(uint64_t number, Watch& watch);
   void take_member(uint64_t number, uint64_t round, const Read& read);
   void take_instance(const Read& read);

@@ -108,13 +108,13 @@ void PresenceOwn::leave(uint64_t number) {
 
 void PresenceOwn::pump() {
   while (ready_ && waiting_ < kMostWaiting && !works_.empty()) {
-    Work work = std::move(works_.front());
+    const Work work = std::move(works_.front());
     works_.pop_front();
-    carry_out(std::move(work));
+    carry_out(work);
   }
 }
 
-void PresenceOwn::carry_out(Work work) {
+void PresenceOwn::carry_out(const Work& work) {
   const auto answered = [this](const Work& of) { return here([this, of](const Answer& answer) { done(of, answer); }); };
   if (!work.purge.empty()) {
     ++waiting_;
@@ -133,7 +133,7 @@ void PresenceOwn::carry_out(Work work) {
   wire_->ask(subject(id_ + "." + found->second.key), found->second.name, answered(work));
 }
 
-void PresenceOwn::done(Work work, const Answer& answer) {
+void PresenceOwn::done(const Work& work, const Answer& answer) {
   --waiting_;
   if (!answer.ok()) {
     wire_->later(kAgainMs, [post = post_, epoch = epoch_, this, work] {

@@ -68,8 +68,8 @@ class PresenceOwn {
   void put_listing();
   void announce();
   void pump();
-  void carry_out(Work work);
-  void done(Work work, const Answer& answer);
+  void carry_out(const Work& work);
+  void done(const Work& work, const Answer& answer);
   void bury_former();
   std::string subject(const std::string& key) const { return kv_subject(settings_.members, key); }
   Wire::Answered here(std::function<void(const Answer&)> work);

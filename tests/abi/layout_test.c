@@ -353,6 +353,10 @@ static void reports(void) {
   FIELD(wsb_metrics, replays);
   FIELD(wsb_metrics, replayed);
   FIELD(wsb_metrics, replays_missed);
+  FIELD(wsb_metrics, presence_members);
+  FIELD(wsb_metrics, presence_watches);
+  FIELD(wsb_metrics, presence_joins);
+  FIELD(wsb_metrics, presence_leaves);
 }
 
 int main(void) {

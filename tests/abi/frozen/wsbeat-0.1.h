@@ -431,8 +431,8 @@ typedef struct wsb_resumed_event {
   size_t topic_length;
   uint64_t sequence; /* durable messages up to this one come before, later ones follow */
   uint64_t replayed; /* so many were sent */
-  uint32_t
-      missed; /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing was sent of it */
+  /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing, or only a part, was sent of it */
+  uint32_t missed;
   uint32_t reserved;
 } wsb_resumed_event;
 
@@ -484,7 +484,7 @@ typedef struct wsb_callbacks {
    * connection's worker, after the replay was queued to it and before anything later. */
   void (*on_resumed)(const wsb_resumed_event *event, void *user);
   /* What the connections that watch the topic are sent: a message made for it, whose reference becomes the library's, or NULL: nothing. Once for
-   * each change, in order for each topic, on any thread. Must not block. */
+   * each change on a topic that a connection of this server watches, in order for each topic, on any thread. Must not block. */
   wsb_message *(*on_presence)(const wsb_presence_event *event, void *user);
 } wsb_callbacks;
 
@@ -807,7 +807,8 @@ static inline void wsb_subscribe_options_init(wsb_subscribe_options *options) {
  * As wsb_subscribe, for subscriptions that are to survive their connection. Returns 1 if a durable topic may match: on_resumed follows and
  * tells the present sequence; else WSB_OK, and the options mean nothing. With WSB_SUBSCRIBE_RESUME what is stored after `after` comes first, in order,
  * as fast as half of the send queue drains, then everything new, none twice and none left out; plain topics flow meanwhile, and retained messages of
- * durable topics are not sent. An existing subscription begins again as asked. `options` may be NULL.
+ * durable topics are not sent. An existing subscription begins again as asked, and called on the connection's worker nothing of its former replay comes
+ * any more. `options` may be NULL.
  *
  * Later too, a durable message for which a send queue has no room is not lost with the policy refuse: that subscription is replayed from there on, and
  * only if that cannot be done is the connection closed with 1013, cause slow consumer. Policy drop oldest drops durable messages like all others.
@@ -889,6 +890,46 @@ static inline void wsb_publish_result_init(wsb_publish_result *result) {
 WSB_API int wsb_publish(wsb_server *server, const char *topic, size_t topic_length, uint32_t kind, const void *data, size_t length,
                         const wsb_publish_options *options, wsb_publish_result *result) WSB_NOEXCEPT;
 
+/* -------------------------------------------------------------------------------------------------------------- presence */
+
+/*
+ * Who is on a topic. A connection joins a topic, plain and without wildcards, under a name: its member, 1 to 255 bytes of UTF-8 without control
+ * characters. A name is present while at least one connection, on any server of the backplane, has joined with it. Connections that watch the topic
+ * are sent what on_presence makes of each change. All ends with the connection, before its on_close: what the heartbeat finds dead
+ * has left. Joining and watching need no subscription, and count with subscriptions in max_topics_per_connection and
+ * max_subscriptions. See docs/presence.md.
+ */
+
+/*
+ * Joins a topic; it has effect when the call returns. A connection is on a topic once: joining it again under another name replaces the first, which leaves
+ * before the new one comes; under the same name it changes nothing. Telling it to others may be finished by another thread a moment later.
+ * Errors: INVALID (name, member), CLOSED, LIMIT (max_topics_per_connection, max_subscriptions), NOMEM.
+ */
+WSB_API int wsb_join(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length, const char *member,
+                     size_t member_length) WSB_NOEXCEPT;
+
+/* Leaves a topic that the connection had joined. Errors: INVALID (name), CLOSED, NOT_SUBSCRIBED (it had not). */
+WSB_API int wsb_leave(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/*
+ * From now on the connection gets what on_presence makes of each change on the topic. Those who are present are not sent:
+ * wsb_members, called afterwards, tells them, so that nobody is missed (somebody may be told twice). If it is this server's first watch of the topic, members
+ * of other servers come as changes a moment later. Watching twice is watching once.
+ * Errors: INVALID (name), CLOSED, LIMIT (max_topics_per_connection, max_subscriptions), NOMEM.
+ */
+WSB_API int wsb_watch(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/* Ends a watch. A change that is being told may still arrive. Errors: INVALID (name), CLOSED, NOT_SUBSCRIBED (there is none). */
+WSB_API int wsb_unwatch(wsb_server *server, wsb_conn conn, const char *topic, size_t topic_length) WSB_NOEXCEPT;
+
+/*
+ * Calls `visit` for each name that was present when the call began, in no particular order and with no lock held: all while a connection of this
+ * server watches the topic, else those of this server's own connections. `member` is NUL-terminated and valid during the visit. Stops early
+ * when `visit` returns non-zero. Returns the number of calls made, or a negative error (INVALID, NOMEM).
+ */
+WSB_API int64_t wsb_members(wsb_server *server, const char *topic, size_t topic_length,
+                            int (*visit)(const char *member, size_t member_length, void *user), void *user) WSB_NOEXCEPT;
+
 /* ------------------------------------------------------------------------------------------------------------- backplane */
 
 /*
@@ -966,8 +1007,9 @@ typedef struct wsb_backplane {
   int (*replay)(void *self, const char *pattern, size_t pattern_length, uint64_t after, uint64_t ticket);
   void (*forget)(void *self, uint64_t ticket);
   /*
-   * Presence: all of these, or none. A connection of this server has joined a topic as `member`, or is gone; `number` tells the joins of this server
-   * apart. `watch`: changes on other servers are wanted, those who are there first. Numbers are never used twice.
+   * Presence: all of these, or none; without them there is presence on each server alone. A connection of this server has joined a topic as `member`,
+   * or is gone; `number` tells the joins of this server apart. `watch`: changes on other servers are wanted, those who are there first.
+   * Numbers are never used twice. Each may be called from within `presence`.
    */
   int (*join)(void *self, const char *topic, size_t topic_length, const char *member, size_t member_length, uint64_t number);
   int (*leave)(void *self, const char *topic, size_t topic_length, uint64_t number);
@@ -1063,6 +1105,10 @@ typedef struct wsb_metrics {
   uint64_t replays;             /* begun, for subscriptions that resume and for those that fell behind */
   uint64_t replayed;            /* messages that they sent */
   uint64_t replays_missed;      /* which could not give all that was missed */
+  uint64_t presence_members;    /* names present now, as wsb_members tells them, over all topics */
+  uint64_t presence_watches;    /* now, all connections */
+  uint64_t presence_joins;      /* connections that have joined a topic; one that replaced its name has left and joined */
+  uint64_t presence_leaves;     /* and left it */
 } wsb_metrics;
 
 static inline void wsb_metrics_init(wsb_metrics *metrics) {
