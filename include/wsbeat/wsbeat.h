@@ -381,7 +381,8 @@ typedef struct wsb_durable_event {
   size_t size;
   const char *topic; /* not NUL-terminated, as all texts and bytes here */
   size_t topic_length;
-  const char *subscription; /* for this subscription of `conn` alone: a replay, or a retained message; NULL: a new message, for all subscribers */
+  const char
+      *subscription; /* for this subscription of `conn` alone: a replay, or a retained message; NULL: a new message, for all subscribers */
   size_t subscription_length;
   wsb_conn conn;     /* of that subscription; 0: a new message */
   uint64_t sequence; /* its place among all durable messages: greater than that of any older one */
@@ -400,7 +401,8 @@ typedef struct wsb_resumed_event {
   size_t topic_length;
   uint64_t sequence; /* durable messages up to this one come before, later ones follow */
   uint64_t replayed; /* so many were sent */
-  uint32_t missed;   /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing, or only a part, was sent of it */
+  /* 1: not all that came after wsb_subscribe_options.after is kept, or it is more than may be replayed: nothing, or only a part, was sent of it */
+  uint32_t missed;
   uint32_t reserved;
 } wsb_resumed_event;
 
@@ -775,7 +777,8 @@ static inline void wsb_subscribe_options_init(wsb_subscribe_options *options) {
  * As wsb_subscribe, for subscriptions that are to survive their connection. Returns 1 if a durable topic may match: on_resumed follows and
  * tells the present sequence; else WSB_OK, and the options mean nothing. With WSB_SUBSCRIBE_RESUME what is stored after `after` comes first, in order,
  * as fast as half of the send queue drains, then everything new, none twice and none left out; plain topics flow meanwhile, and retained messages of
- * durable topics are not sent. An existing subscription begins again as asked. `options` may be NULL.
+ * durable topics are not sent. An existing subscription begins again as asked, and called on the connection's worker nothing of its former replay comes
+ * any more. `options` may be NULL.
  *
  * Later too, a durable message for which a send queue has no room is not lost with the policy refuse: that subscription is replayed from there on, and
  * only if that cannot be done is the connection closed with 1013, cause slow consumer. Policy drop oldest drops durable messages like all others.
@@ -806,7 +809,8 @@ enum {
 /* What became of a publication to a durable topic. */
 typedef struct wsb_stored_event {
   size_t size;
-  int32_t result;     /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused
+  int32_t
+      result; /* WSB_OK: it is stored, and every subscriber will get it; STATE: not before the server stopped, nobody knows; SYSTEM: refused
                        * by the store */
   uint32_t duplicate; /* 1: one with this key was stored before, and this one was not */
   uint64_t sequence;  /* its place; of a duplicate that of the first, if known, else 0 */
@@ -838,7 +842,8 @@ typedef struct wsb_publish_result {
   uint64_t reached;  /* accepted into the connection's send queue, as if wsb_send had returned WSB_OK */
   uint64_t refused;  /* not: its queue is full, or the message can never fit; slow_consumer says what that means for it */
   int32_t backplane; /* WSB_OK: handed to the backplane, or there is none; else why not (FULL, TOO_BIG, STATE, NOMEM) */
-  uint32_t durable;  /* 1: a durable topic. Nobody is reached before it is stored: on_stored follows if `backplane` is WSB_OK, else nothing does */
+  uint32_t
+      durable; /* 1: a durable topic. Nobody is reached before it is stored: on_stored follows if `backplane` is WSB_OK, else nothing does */
 } wsb_publish_result;
 
 static inline void wsb_publish_result_init(wsb_publish_result *result) {
@@ -967,8 +972,8 @@ typedef struct wsb_backplane {
    * after it, nothing need be known. These two may be called from within `deliver`.
    */
   int (*keeps)(void *self, const char *pattern, size_t pattern_length);
-  int (*store)(void *self, const wsb_backplane_message *message,
-               void (*done)(void *context, int result, uint64_t sequence, int duplicate), void *context);
+  int (*store)(void *self, const wsb_backplane_message *message, void (*done)(void *context, int result, uint64_t sequence, int duplicate),
+               void *context);
   int (*replay)(void *self, const char *pattern, size_t pattern_length, uint64_t after, uint64_t ticket);
   void (*forget)(void *self, uint64_t ticket);
   /*

@@ -33,8 +33,7 @@ constexpr size_t kMaxKeyBytes = 128;
 
 void check_key(const char *key, size_t length) {
   if (key == nullptr && length == 0) return;
-  if (key == nullptr || length == 0 || length > kMaxKeyBytes)
-    throw ApiError(WSB_E_INVALID, "key: not 1 to 128 bytes");
+  if (key == nullptr || length == 0 || length > kMaxKeyBytes) throw ApiError(WSB_E_INVALID, "key: not 1 to 128 bytes");
   const auto visible = [](char c) { return c > ' ' && c < '\x7f'; };
   if (!std::all_of(key, key + length, visible)) throw ApiError(WSB_E_INVALID, "key: not visible ASCII");
 }

@@ -37,8 +37,15 @@ inline wsb_drain_event drain_event(const Session& session) noexcept {
 }
 
 inline wsb_resumed_event resumed_event(const Session& session, const Replay& replay) noexcept {
-  return {sizeof(wsb_resumed_event), session.id,  user_of(session),         replay.pattern.c_str(), replay.pattern.size(),
-          replay.sequence,           replay.sent, replay.missed ? 1U : 0U, 0};
+  return {sizeof(wsb_resumed_event),
+          session.id,
+          user_of(session),
+          replay.pattern.c_str(),
+          replay.pattern.size(),
+          replay.sequence,
+          replay.sent,
+          replay.missed ? 1U : 0U,
+          0};
 }
 
 inline wsb_close_event close_event(const Session& session, const core::CloseInfo& info) noexcept {

@@ -72,7 +72,8 @@ core::BufferRef Server::frame(const DurableMessage& message, uint64_t conn, std:
                                   0};
     const Worker::CallbackScope scope;
     wsb_message* const made = context_.callbacks.on_durable(&event, context_.callbacks.user);
-    if (made != nullptr) return core::BufferRef(reinterpret_cast<core::Buffer*>(made));  // as in capi: another name for it
+    if (made != nullptr)
+      return core::BufferRef(reinterpret_cast<core::Buffer*>(made));  // as in capi: another name for it
   }
   core::BufferRef framed(core::Buffer::create_message(message.opcode, message.data, message.size));
   if (!framed) throw std::bad_alloc();

@@ -26,7 +26,9 @@ struct PublishCounts {
 };
 
 struct DurableCounts {
-  void stored_or_not(bool is_stored) noexcept { (is_stored ? stored : refused).fetch_add(1, std::memory_order_relaxed); }
+  void stored_or_not(bool is_stored) noexcept {
+    (is_stored ? stored : refused).fetch_add(1, std::memory_order_relaxed);
+  }
 
   std::atomic<uint64_t> stored{0};
   std::atomic<uint64_t> refused{0};

@@ -52,7 +52,7 @@ struct Command {
   uint64_t ticket = 0;                // kResumed
   core::BufferRef buffer;             // kSend, kPublish, kReplayed: a framed message
   std::vector<uint64_t> receivers;    // kPublish
-  std::string text;                   // kPing: payload; kClose: reason
+  std::string text;                   // kPing: payload; kClose: reason; kReplayed: the subscription
   core::HeartbeatSettings heartbeat;  // kHeartbeat
 };
 
@@ -250,6 +250,7 @@ class Worker final : public core::TransportEvents {
   ReplayOrder begin_replay(Session& session, std::string_view pattern, uint64_t after, bool tell);
   uint64_t end_replay(Session& session, std::string_view pattern) noexcept;
   std::unique_ptr<ReplaysByPattern> end_replays(Session& session) noexcept;
+  void withdraw_replayed(Session& session, std::string_view pattern) noexcept;
   void drop_ticket(const Replay& replay, uint64_t ReplayTickets::*which) noexcept;
   Replay* find_replay(uint64_t ticket) noexcept;
   void fall_behind(Session& session, std::string_view topic, uint64_t sequence, std::vector<ReplayOrder>& orders);

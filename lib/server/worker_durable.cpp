@@ -59,6 +59,22 @@ std::unique_ptr<ReplaysByPattern> Worker::end_replays(Session& session) noexcept
   return std::move(session.replays);
 }
 
+// With the gate held. What its replays have brought and the worker has not sent yet does not come any more: on the connection's worker nothing
+// of a former replay follows the call that ended it or asked anew.
+void Worker::withdraw_replayed(Session& session, std::string_view pattern) noexcept {
+  if (session.inflight_bytes.load(std::memory_order_acquire) == 0) return;
+  const auto withdraw = [&](std::vector<Command>& commands) {
+    for (Command& command : commands) {
+      if (command.kind != Command::Kind::kReplayed || command.conn != session.id || command.text != pattern) continue;
+      if (!command.buffer) continue;
+      session.inflight_bytes.fetch_sub(command.buffer->size, std::memory_order_relaxed);
+      command.buffer = core::BufferRef();
+    }
+  };
+  withdraw(mailbox_);
+  if (is_own_thread()) withdraw(taken_);
+}
+
 // With the gate held. Of one that is over.
 void Worker::drop_ticket(const Replay& replay, uint64_t ReplayTickets::*which) noexcept {
   Session& session = *replay.session;
@@ -179,6 +195,7 @@ int Worker::post_replayed(uint64_t ticket, core::BufferRef message) {
   Command command;
   command.kind = Command::Kind::kReplayed;
   command.conn = session.id;
+  command.text = replay->pattern;
   command.buffer = std::move(message);
   post(std::move(command));
   session.inflight_bytes.fetch_add(size, std::memory_order_relaxed);

@@ -36,6 +36,7 @@ int Worker::subscribe(uint64_t id, std::string_view pattern, core::TopicTrie::Ch
     }
     throw;
   }
+  withdraw_replayed(*session, pattern);
   trie_.set_flow(member, pattern, wish->resume ? core::Flow::kPaused : core::Flow::kLive);
   return WSB_OK;
 }
@@ -56,6 +57,7 @@ int Worker::unsubscribe(uint64_t id, std::string_view pattern, core::TopicTrie::
   if (change == core::TopicTrie::Change::kNone) return WSB_E_NOT_SUBSCRIBED;
   context_.topics.leave(1);
   forgotten = end_replay(*session, pattern);
+  withdraw_replayed(*session, pattern);
   if (session->topics->size() == 0) session->topics.reset();
   return WSB_OK;
 }

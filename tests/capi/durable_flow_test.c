@@ -53,7 +53,7 @@ static bool take_in(Receiver *receiver, Client *client, const Frame *frame, bool
   if (sscanf(text, "resumed d.> at %llu", &sequence) == 1) {
     if (*resumed || sequence != receiver->seen || strstr(text, "missed") != NULL) return false;
     *resumed = true;
-  return client_send_text(client, "nap");
+    return client_send_text(client, "nap");
   }
   char subscription[8];
   if (sscanf(text, "%llu %7s", &sequence, subscription) != 2 || sequence != receiver->seen + 1) return false;
@@ -75,8 +75,8 @@ static void receive_some(Receiver *receiver, Client *client, size_t budget) {
       return;
     }
     if (!take_in(receiver, client, &frame, &resumed)) {
-      (void)snprintf(receiver->fault, sizeof receiver->fault, "after %llu came %.60s", (unsigned long long)receiver->seen,
-                     (const char *)frame.data);
+      (void)snprintf(receiver->fault, sizeof receiver->fault, "after %llu came %.60s",
+                     (unsigned long long)receiver->seen, (const char *)frame.data);
       return;
     }
   }
@@ -188,9 +188,11 @@ static void each_exactly_once(void **state) {
     behind += receivers[i].behind;
   }
   const wsb_metrics metrics = durable_metrics(rig);
-  print_message("%zu connections, %zu messages live, %zu replayed to who fell behind, %llu replays of %llu messages, %zu offers refused\n",
-                connections, live, behind, (unsigned long long)metrics.replays, (unsigned long long)metrics.replayed,
-                (size_t)store_get(&store, full));
+  print_message(
+      "%zu connections, %zu messages live, %zu replayed to who fell behind, %llu replays of %llu messages, %zu offers "
+      "refused\n",
+      connections, live, behind, (unsigned long long)metrics.replays, (unsigned long long)metrics.replayed,
+      (size_t)store_get(&store, full));
   assert_int_equal(metrics.durable_stored, GOAL);
   assert_true(metrics.replays > connections);
   assert_true(live > 0 && behind > 0 && store_get(&store, full) > 0); /* all of it was tried */
@@ -315,6 +317,7 @@ static void stop_amid_replays(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {RIG_TEST(each_exactly_once), RIG_TEST(stop_amid_stores), RIG_TEST(stop_amid_replays)};
+  const struct CMUnitTest tests[] = {RIG_TEST(each_exactly_once), RIG_TEST(stop_amid_stores),
+                                     RIG_TEST(stop_amid_replays)};
   return cmocka_run_group_tests_name("durable_flow", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Durable topics: arguments, and what becomes of a publication. Who resumes is in durable_resume_test.c, how it holds under load in
- * durable_flow_test.c. */
+/* Durable topics: arguments, and what becomes of a publication. Who resumes is in durable_resume_test.c, who falls behind in
+ * durable_behind_test.c, how it holds under load in durable_flow_test.c. */
 #include "support_durable.h"
 
 static Store store;
@@ -328,8 +328,13 @@ static void malformed(void **state) {
   wsb_conn conn;
   Client *client = rig_client(rig, &conn);
   assert_int_equal(wsb_subscribe(rig->server, conn, ">", 1), WSB_OK);
-  wsb_backplane_message message = {.size = sizeof message, .topic = "d..1", .topic_length = 4, .data = "x", .length = 1,
-                                   .kind = WSB_TEXT, .sequence = 1};
+  wsb_backplane_message message = {.size = sizeof message,
+                                   .topic = "d..1",
+                                   .topic_length = 4,
+                                   .data = "x",
+                                   .length = 1,
+                                   .kind = WSB_TEXT,
+                                   .sequence = 1};
   store.host->deliver(rig->server, &message);
   message.topic = "d.1";
   message.topic_length = 3;
@@ -339,7 +344,8 @@ static void malformed(void **state) {
   message.length = 4;
   store.host->deliver(rig->server, &message);
   expect_text(client, "1 - good");
-  assert_int_equal(store.host->replayed(rig->server, 12345, &message), WSB_E_CLOSED); /* no such ticket, nor such a worker */
+  assert_int_equal(store.host->replayed(rig->server, 12345, &message),
+                   WSB_E_CLOSED); /* no such ticket, nor such a worker */
   assert_int_equal(store.host->replayed(rig->server, 0, &message), WSB_E_CLOSED);
   store.host->resumed(rig->server, 12345, 1, 0);
   store.host->resumed(rig->server, 0, 1, 1);
@@ -355,10 +361,15 @@ static void malformed(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {RIG_TEST(all_or_none),     RIG_TEST(which_are_durable),
-                                     RIG_TEST(without_durable_topics), RIG_TEST(wrong_arguments),
-                                     RIG_TEST(nothing_before_it_is_stored), RIG_TEST(not_stored),
-                                     RIG_TEST(without_the_publisher), RIG_TEST(retained),
-                                     RIG_TEST(as_published), RIG_TEST(malformed)};
+  const struct CMUnitTest tests[] = {RIG_TEST(all_or_none),
+                                     RIG_TEST(which_are_durable),
+                                     RIG_TEST(without_durable_topics),
+                                     RIG_TEST(wrong_arguments),
+                                     RIG_TEST(nothing_before_it_is_stored),
+                                     RIG_TEST(not_stored),
+                                     RIG_TEST(without_the_publisher),
+                                     RIG_TEST(retained),
+                                     RIG_TEST(as_published),
+                                     RIG_TEST(malformed)};
   return cmocka_run_group_tests_name("durable", tests, NULL, NULL);
 }

@@ -19,9 +19,9 @@ void durable_tell(Rig *rig, const Record *record) {
   if (record->type != WSB_EVENT_RESUMED) return;
   const wsb_resumed_event *event = &record->as.resumed;
   char text[512];
-  const int length = snprintf(text, sizeof text, "resumed %s at %llu after %llu%s", event->topic,
-                              (unsigned long long)event->sequence, (unsigned long long)event->replayed,
-                              event->missed != 0 ? " missed" : "");
+  const int length =
+      snprintf(text, sizeof text, "resumed %s at %llu after %llu%s", event->topic, (unsigned long long)event->sequence,
+               (unsigned long long)event->replayed, event->missed != 0 ? " missed" : "");
   (void)wsb_send(rig->server, event->conn, WSB_TEXT, text, (size_t)length);
 }
 
@@ -33,6 +33,7 @@ void durable_start(Rig *rig, Store *store) {
 }
 
 void durable_start_raw(Rig *rig, Store *store) {
+  rig->config.heartbeat_interval_ms = WSB_OFF; /* pings among the messages would only be in the way */
   store_init(store);
   store_start(store, rig);
 }

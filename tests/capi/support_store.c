@@ -137,7 +137,8 @@ static bool is_missed(const Store *store, const StoreReplay *replay) {
   if (replay->after == UINT64_MAX) return false;
   if (replay->after > store->count || replay->after + 1 < store->first) return true;
   size_t left = 0;
-  for (size_t i = (size_t)replay->after; i < store->count; ++i) left += matches(replay->pattern, store->messages[i].topic);
+  for (size_t i = (size_t)replay->after; i < store->count; ++i)
+    left += matches(replay->pattern, store->messages[i].topic);
   return left > store->max_replay;
 }
 
@@ -199,7 +200,8 @@ static int store_open(void *self, const wsb_backplane_host *host) {
 }
 
 static int store_publish(void *self, const wsb_backplane_message *message) {
-  if (message->topic_length > 1 && memcmp(message->topic, "d.", 2) == 0) store_set((Store *)self, faults, ((Store *)self)->faults + 1);
+  if (message->topic_length > 1 && memcmp(message->topic, "d.", 2) == 0)
+    store_set((Store *)self, faults, ((Store *)self)->faults + 1);
   return WSB_OK;
 }
 
