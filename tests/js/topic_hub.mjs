@@ -1,7 +1,7 @@
 // A small server of wsbeat.topics.v1 in memory, for tests of topics.js: durable topics ("d.>"), keys, presence, replays in steps that a test
 // may hold, and sockets without a network that can be cut at any message. What it gets is in `requests`.
 import { WsBeat } from '../../clients/js/wsbeat.js';
-import { matches } from '../../clients/js/topics.js';
+import { Topics, matches } from '../../clients/js/topics.js';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -224,4 +224,25 @@ export async function until(holds, what = 'it', turns = 20000) {
 /** Until nothing is under way. */
 export async function quiet() {
   for (let i = 0; i < 20; ++i) await turn();
+}
+
+export function start(t, options, topicsOptions) {
+  const hub = new Hub();
+  const socket = hub.client(t, options);
+  return { hub, socket, topics: new Topics(socket, topicsOptions) };
+}
+
+// A listener that keeps what it was told.
+export function collector() {
+  const listener = (data, topic, sequence) => listener.got.push([topic, data, sequence]);
+  listener.got = [];
+  return listener;
+}
+export const numbers = (listener) => listener.got.map(([, , sequence]) => sequence);
+export const range = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
+
+export function watcher() {
+  const listener = (member, present) => listener.log.push(`${present ? '+' : '-'}${member}`);
+  listener.log = [];
+  return listener;
 }
