@@ -38,7 +38,7 @@ except wsbeat.ConfigError as error:
 
 def run(*command, cwd=None, **environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=280, check=False, cwd=cwd, env={**clean, **environment})
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=380, check=False, cwd=cwd, env={**clean, **environment})
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout
 
@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_package():
     assert "libwebsockets" in linked and "libwsbeat" not in linked
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_the_sdist_builds_by_itself(tmp_path):
     source = OUT / "source" / "bindings" / "python"
     run(DEBIAN_PYTHON, "-m", "build", "--sdist", "--no-isolation", "--skip-dependency-check", "-o", tmp_path, source)
@@ -86,7 +86,7 @@ def test_the_sdist_builds_by_itself(tmp_path):
         assert "install libwsbeat-nats0.1, or libnats-dev" in run(tmp_path / "venv/bin/python", "-c", NATS, cwd=tmp_path)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_an_installed_library_can_be_used(tmp_path):
     build = Path(os.environ.get("WSBEAT_BUILD", ROOT / "build/dev"))
     prefix = tmp_path / "prefix"
