@@ -122,7 +122,7 @@ suite_clients_asan() { python_suite clients-asan asan clients 400; }
 # The module is built as a wheel and tested where nothing but the wheel and Debian's packages are.
 suite_python() {
   run python wheel plain 400 scripts/python-env.sh || return
-  WSBEAT_BUILD=$root/build/dev run python pytest junit 400 build/python/venv/bin/python -m pytest -q -p no:cacheprovider \
+  WSBEAT_BUILD=$root/build/dev run python pytest junit 600 build/python/venv/bin/python -m pytest -q -p no:cacheprovider \
     -o junit_family=xunit2 --timeout=120 --junitxml="$results/python/pytest/pytest.xml" tests/python
 }
 suite_dashboard() { node_suite dashboard dashboard 120; }
