@@ -936,7 +936,7 @@ typedef struct wsb_backplane_host {
    * Durable topics. `deliver` brings their messages too, those published here included: in the order of `sequence`, each once, and never at the same
    * time as `resumed`. `replayed` offers one message of a replay, in order, one at a time for each replay: WSB_OK; FULL: offer it again a little
    * later; CLOSED: the replay is over, nobody wants the rest. `resumed` ends a replay: what `deliver` brings after it is later than `sequence`, and
-   * all up to it that matches was replayed or, with `missed`, nothing was. Both do nothing for a replay that is not known any more.
+   * all up to it that matches was replayed or, with `missed`, not all. Both do nothing for a replay that is not known any more.
    */
   int (*replayed)(wsb_server *server, uint64_t ticket, const wsb_backplane_message *message);
   void (*resumed)(wsb_server *server, uint64_t ticket, uint64_t sequence, int missed);

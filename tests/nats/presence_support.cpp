@@ -1,3 +1,4 @@
+// One such server, also in a process of its own, for tests that kill it.
 #include "presence_support.h"
 
 #include <gtest/gtest.h>
