@@ -17,13 +17,13 @@
 namespace binding {
 
 // Python callables, by the name under which set_handlers takes them.
-#define BINDING_HANDLERS(XX)                                                                                      \
-  XX(open)                                                                                                        \
-  XX(message)                                                                                                     \
-  XX(pong)                                                                                                        \
-  XX(drain)                                                                                                       \
-  XX(close) XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http) XX(subscribe) XX(resumed) XX(durable) \
-      XX(presence)
+#define BINDING_HANDLERS(XX) \
+  XX(open)                   \
+  XX(message)                \
+  XX(pong)                   \
+  XX(drain)                  \
+  XX(close)                  \
+  XX(refused) XX(log) XX(error) XX(closed) XX(handshake) XX(http) XX(subscribe) XX(resumed) XX(durable) XX(presence)
 
 enum class Handler : uint8_t {
 #define BINDING_XX(name) name,
