@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "link.h"
+#include "stream.h"
 
 namespace wsb::nats {
 
@@ -17,8 +18,8 @@ constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int64_t kInactiveMs = 5000;  // then JetStream forgets a consumer that nobody listens to
 constexpr int64_t kAckWaitMs =
     3'600'000;  // nothing is lost on the way without our noticing it, so nothing need be sent again
-// A server of NATS that comes back knows less than the others, until it has caught up: believed too early, all would be read twice.
-constexpr int64_t kShortMs = 60'000;
+// So long must the stream's leader say that it is shorter: a new one may know less than the old one told, for a moment.
+constexpr int64_t kShortMs = 5000;
 
 // What JetStream says about a message, in the reply subject that it gives it.
 struct Place {
@@ -201,23 +202,47 @@ void StreamReader::again_now() {
   wire_->post(when_due(&StreamReader::begin));
 }
 
-// True: not yet to be believed, it begins again.
-bool StreamReader::is_shorter(uint64_t last) {
+// True: the consumer's server says that the stream is shorter than what was read, and the stream's leader is asked. That server may only not have
+// caught up, after it was away.
+bool StreamReader::is_doubtful(uint64_t last) {
   if (!positioned_ || last >= position_) {
     short_since_ms_ = 0;
     return false;
   }
-  if (short_since_ms_ == 0) short_since_ms_ = steady_ms();
-  if (steady_ms() - short_since_ms_ < kShortMs) {
-    Answer why;
-    why.error = "the stream is shorter than it was";
-    again_later(why);
-    return true;
+  attempt_.number = 0;
+  wire_->post(when_due(&StreamReader::ask_leader));
+  return true;
+}
+
+void StreamReader::ask_leader() {
+  drop_attempt();
+  if (!wire_->is_connected()) return;
+  ask_stream(*wire_, settings_.stream, [weak = weak_from_this(), attempt = attempts_](const Answer& answer) {
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    const std::lock_guard<std::mutex> lock(self->mutex_);
+    if (!self->stopped_ && self->attempts_ == attempt) self->leader_answered(answer);
+  });
+}
+
+void StreamReader::leader_answered(const Answer& answer) {
+  if (!answer.ok()) {
+    short_since_ms_ = 0;
+    return again_later(answer);
   }
-  short_since_ms_ = 0;
-  position_ = last;
-  if (handlers_.shortened) handlers_.shortened(last);
-  return false;
+  const uint64_t last = stream_info(answer).last;
+  if (last >= position_) {
+    short_since_ms_ = 0;
+  } else if (short_since_ms_ == 0) {
+    short_since_ms_ = steady_ms();
+  } else if (steady_ms() - short_since_ms_ >= kShortMs) {
+    short_since_ms_ = 0;
+    position_ = last;
+    if (handlers_.shortened) handlers_.shortened(last);
+  }
+  Answer why;
+  why.error = "the stream is shorter than it was";
+  again_later(why);
 }
 
 void StreamReader::answered(const Answer& answer) {
@@ -225,7 +250,7 @@ void StreamReader::answered(const Answer& answer) {
   const nlohmann::json& delivered = object_of(answer.json, "delivered");
   const uint64_t sent = number_of(delivered, "consumer_seq");  // it may have begun before it answered
   const uint64_t position = number_of(delivered, "stream_seq");
-  if (sent == 0 && is_shorter(position)) return;
+  if (sent == 0 && is_doubtful(position)) return;
   attempt_.consumer = text_of(answer.json, "name");
   if (sent == 0) {
     position_ = position;
@@ -256,7 +281,7 @@ void StreamReader::take_message(natsMsg* message) {
   Place place;
   if (!read_place(reply, place)) return take_control(message);
   if (place.number != attempt_.next) return again_now();
-  if (place.number == 1 && is_shorter(place.sequence - 1)) return;
+  if (place.number == 1 && is_doubtful(place.sequence - 1)) return;
   ++attempt_.next;
   if (settings_.window != 0) replies_[place.sequence] = reply;
   if (positioned_ && place.sequence <= position_) return;  // sent again

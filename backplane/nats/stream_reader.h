@@ -85,11 +85,13 @@ class StreamReader : public Wire::Listener, public std::enable_shared_from_this<
   void drop_attempt();
   void check();
   void acknowledge();
+  void ask_leader();
   // With the mutex, on any thread.
   void again_later(const Answer& why);
   void again_now();
   void answered(const Answer& answer);
-  bool is_shorter(uint64_t last);
+  bool is_doubtful(uint64_t last);
+  void leader_answered(const Answer& answer);
   void take(natsMsg* message);
   void take_message(natsMsg* message);
   void take_control(natsMsg* message);
@@ -109,9 +111,10 @@ class StreamReader : public Wire::Listener, public std::enable_shared_from_this<
   std::mutex mutex_;  // held while handlers run, so that they come one after another
   Attempt attempt_;
   uint64_t attempts_ = 0;
-  bool positioned_ = false;     // position_ is known
-  uint64_t position_ = 0;       // all up to here was told
-  int64_t short_since_ms_ = 0;  // since then the stream is shorter than what was read; 0: it is not
+  bool positioned_ = false;  // position_ is known
+  uint64_t position_ = 0;    // all up to here was told
+  int64_t short_since_ms_ =
+      0;  // since then its leader says that the stream is shorter than what was read; 0: it does not
   std::string complaint_;
   std::map<uint64_t, std::string> replies_;  // with a window: where to say that a sequence was taken
   std::string last_reply_;

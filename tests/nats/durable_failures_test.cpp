@@ -102,6 +102,29 @@ TEST(Restart, LosesNothingAndDoublesNothing) {
   expect_all_good(other, second.count());
 }
 
+TEST(Restart, GoesOnWhereAStreamThatLostItsEndIs) {
+  NatsServer nats;
+  Instance one(nats.url());
+  for (size_t number = 0; number < 10; ++number) one.store("d.a", std::to_string(number));
+  one.all_stored();
+  nats.stop();
+  nats.keep_store();
+  nats.start();
+  for (size_t number = 10; number < 20; ++number) one.store("d.a", std::to_string(number));
+  one.all_stored();
+  one.wait_delivered(20);
+  nats.stop();
+  nats.restore_store();
+  nats.start();
+  wait_for([&] { return one.was_told("stream wsbeat has lost its newest messages"); }, "what is lost");
+  EXPECT_EQ(one.stored(one.store("d.a", "again")).sequence, 11U);
+  one.wait_delivered(21);
+  const std::vector<Got> got = one.delivered();
+  ASSERT_EQ(got.size(), 21U);
+  EXPECT_EQ(got.back().sequence, 11U);
+  EXPECT_EQ(got.back().data, "again");
+}
+
 TEST(Cluster, GoesOnWithoutTheStreamsLeader) {
   const auto servers = NatsServer::cluster();
   std::string urls;

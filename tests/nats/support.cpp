@@ -129,6 +129,14 @@ void NatsServer::thaw() {
   ::kill(pid_, SIGCONT);
 }
 
+void NatsServer::keep_store() const {
+  std::filesystem::copy(folder_ + "/store", folder_ + "/kept", std::filesystem::copy_options::recursive);
+}
+void NatsServer::restore_store() const {
+  std::filesystem::remove_all(folder_ + "/store");
+  std::filesystem::rename(folder_ + "/kept", folder_ + "/store");
+}
+
 bool NatsServer::log_has(const std::string& text) const {
   std::ifstream file(folder_ + "/log");
   std::stringstream all;

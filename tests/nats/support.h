@@ -31,6 +31,9 @@ class NatsServer {
   void kill();    // -9
   void freeze();  // it keeps its connections, and does nothing
   void thaw();
+  // What JetStream has stored is put aside, and comes in its place again; while it does not run.
+  void keep_store() const;
+  void restore_store() const;
   const std::string& url() const { return url_; }
   const std::string& name() const { return name_; }
   bool log_has(const std::string& text) const;
