@@ -21,10 +21,10 @@ void Feed::begin(const StreamInfo& info) {
   {
     const std::lock_guard<std::mutex> lock(durable_.mutex);
     must_reach_ = info.last;
-    const bool first = created_.empty();
-    anew = !first && created_ != info.created;
+    const bool first = reader_ == nullptr;
+    anew = !first && is_another(info);
+    seen_ = info;
     if (first || anew) {
-      created_ = info.created;
       if (reader_ != nullptr) reader_->stop();
       ++generation_;
     }
@@ -42,6 +42,13 @@ void Feed::begin(const StreamInfo& info) {
     durable_.replays->look_again();
   }
   if (anew) durable_.say("durable topics: stream " + durable_.topics.stream() + " was made anew");
+}
+
+bool Feed::is_another(const StreamInfo& info) const {
+  if (info.created == seen_.created) return false;
+  if (info.is_empty()) return info.last < cursor_;
+  if (info.first != seen_.first) return info.first < seen_.first;
+  return !seen_.is_empty() && info.first_time != seen_.first_time;
 }
 
 void Feed::disconnected() {

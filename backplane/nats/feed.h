@@ -7,6 +7,7 @@
 #include <string>
 
 #include "durable.h"
+#include "stream.h"
 #include "stream_reader.h"
 
 namespace wsb::nats {
@@ -35,6 +36,8 @@ class Feed {
   size_t first_after(uint64_t after) const noexcept;
 
  private:
+  // Not the stream that was read until now, but one made anew under its name.
+  bool is_another(const StreamInfo& info) const;
   void start_reader();
   void on_passed(uint64_t generation, uint64_t sequence);
   void on_message(uint64_t generation, uint64_t sequence, natsMsg* message);
@@ -48,7 +51,7 @@ class Feed {
   Durable& durable_;
   std::shared_ptr<StreamReader> reader_;
   uint64_t generation_ = 0;  // of the reader
-  std::string created_;      // the stream that is read
+  StreamInfo seen_;          // the stream that is read, as it was when NATS was reached last
   bool known_ = false;
   uint64_t cursor_ = 0;
   uint64_t floor_ = 0;

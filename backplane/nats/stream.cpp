@@ -23,7 +23,8 @@ bool differs(const nlohmann::json& has, const nlohmann::json& wanted) {
 
 StreamInfo stream_info(const Answer& answer) {
   const nlohmann::json& state = object_of(answer.json, "state");
-  return {text_of(answer.json, "created"), number_of(state, "first_seq"), number_of(state, "last_seq")};
+  return {text_of(answer.json, "created"), number_of(state, "first_seq"), text_of(state, "first_ts"),
+          number_of(state, "last_seq")};
 }
 
 void ask_stream(Wire& wire, const std::string& stream, Wire::Answered answered) {

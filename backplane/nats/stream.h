@@ -10,9 +10,11 @@
 namespace wsb::nats {
 
 struct StreamInfo {
-  std::string created;  // tells a stream from one that was made anew
-  uint64_t first = 0;   // sequences; first > last: it is empty
+  std::string created;     // may change with a cluster's leader, if several servers had asked for the stream at once
+  uint64_t first = 0;      // sequences
+  std::string first_time;  // when the first of its messages was stored
   uint64_t last = 0;
+  bool is_empty() const noexcept { return first > last || last == 0; }
 };
 StreamInfo stream_info(const Answer& answer);
 

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -166,6 +167,7 @@ Instance::Instance(const std::string& servers, const std::function<void(wsb_nats
 
 Instance::~Instance() {
   close();
+  if (testing::Test::HasFailure()) std::cerr << "An instance was told:\n" << told_;
 }
 
 void Instance::close() {
