@@ -1,86 +1,11 @@
 /* The backplane's interface, with one made here: which calls the server makes, and what it believes. */
 #include <stdatomic.h>
 
-#include "support.h"
-
-/* Records calls as a text: "+pattern " and "-pattern " for patterns, "topic=payload " for publications. */
-typedef struct Bus {
-  pthread_mutex_t mutex;
-  char calls[4096];
-  const wsb_backplane_host *host;
-  uint32_t state;
-  int answer;
-  int opened;
-  int closed;
-} Bus;
-
-static void note(Bus *bus, const char *format, const char *name, size_t name_length, const char *data, size_t length) {
-  pthread_mutex_lock(&bus->mutex);
-  const size_t used = strlen(bus->calls);
-  (void)snprintf(bus->calls + used, sizeof bus->calls - used, format, (int)name_length, name, (int)length, data);
-  pthread_mutex_unlock(&bus->mutex);
-}
-
-static int bus_open(void *self, const wsb_backplane_host *host) {
-  Bus *bus = self;
-  bus->host = host;
-  ++bus->opened;
-  return bus->answer;
-}
-
-static int bus_publish(void *self, const wsb_backplane_message *message) {
-  Bus *bus = self;
-  if (bus->answer != WSB_OK) return bus->answer;
-  note(bus, message->flags == WSB_PUBLISH_RETAIN ? "%.*s=retain:%.*s " : "%.*s=%.*s ", message->topic,
-       message->topic_length, message->data, message->length);
-  return WSB_OK;
-}
-
-static int bus_subscribe(void *self, const char *pattern, size_t length) {
-  note(self, "+%.*s%.*s ", pattern, length, "", 0);
-  return WSB_OK;
-}
-
-static int bus_unsubscribe(void *self, const char *pattern, size_t length) {
-  note(self, "-%.*s%.*s ", pattern, length, "", 0);
-  return WSB_OK;
-}
-
-static uint32_t bus_state(void *self) {
-  return ((Bus *)self)->state;
-}
-
-static void bus_close(void *self) {
-  ++((Bus *)self)->closed;
-}
-
-static wsb_backplane backplane_of(Bus *bus) {
-  memset(bus, 0, sizeof *bus);
-  pthread_mutex_init(&bus->mutex, NULL);
-  bus->state = WSB_BACKPLANE_UP;
-  const wsb_backplane backplane = {.size = sizeof backplane,
-                                   .self = bus,
-                                   .open = bus_open,
-                                   .publish = bus_publish,
-                                   .subscribe = bus_subscribe,
-                                   .unsubscribe = bus_unsubscribe,
-                                   .state = bus_state,
-                                   .close = bus_close};
-  return backplane;
-}
-
-static void expect_calls(Bus *bus, const char *calls) {
-  pthread_mutex_lock(&bus->mutex);
-  char found[sizeof bus->calls];
-  memcpy(found, bus->calls, sizeof found);
-  bus->calls[0] = '\0';
-  pthread_mutex_unlock(&bus->mutex);
-  assert_string_equal(found, calls);
-}
+#include "support_bus.h"
 
 static void start_on(Rig *rig, Bus *bus) {
   rig_create(rig);
-  const wsb_backplane backplane = backplane_of(bus);
+  const wsb_backplane backplane = bus_backplane(bus);
   assert_int_equal(wsb_server_set_backplane(rig->server, &backplane), WSB_OK);
   rig_start(rig);
   assert_int_equal(bus->opened, 1);
@@ -112,7 +37,7 @@ static void wrong_arguments(void **state) {
   Rig *rig = *state;
   rig_create(rig);
   Bus bus;
-  const wsb_backplane good = backplane_of(&bus);
+  const wsb_backplane good = bus_backplane(&bus);
   expect_error(wsb_server_set_backplane(NULL, &good), WSB_E_INVALID, "server");
   expect_error(wsb_server_set_backplane(rig->server, NULL), WSB_E_INVALID, "backplane");
   wsb_backplane bad = good;
@@ -133,7 +58,7 @@ static void closed_without_a_start(void **state) {
   Rig *rig = *state;
   rig_create(rig);
   Bus bus;
-  const wsb_backplane backplane = backplane_of(&bus);
+  const wsb_backplane backplane = bus_backplane(&bus);
   assert_int_equal(wsb_server_set_backplane(rig->server, &backplane), WSB_OK);
   bus.answer = WSB_E_SYSTEM;
   expect_error(wsb_server_start(rig->server), WSB_E_SYSTEM, "backplane");
@@ -156,16 +81,16 @@ static void only_what_is_wanted(void **state) {
     clients[i] = rig_client(rig, &conns[i]);
     assert_int_equal(wsb_subscribe(rig->server, conns[i], "a.*", 3), WSB_OK);
   }
-  expect_calls(&bus, "+a.* ");
+  bus_expect_calls(&bus, "+a.* ");
   assert_int_equal(wsb_subscribe(rig->server, conns[0], "b", 1), WSB_OK);
-  expect_calls(&bus, "+b ");
+  bus_expect_calls(&bus, "+b ");
   for (size_t i = 0; i < COUNT / 2; ++i) assert_int_equal(wsb_unsubscribe(rig->server, conns[i], "a.*", 3), WSB_OK);
   assert_int_equal(wsb_unsubscribe(rig->server, conns[0], "b", 1), WSB_OK);
-  expect_calls(&bus, "-b ");
+  bus_expect_calls(&bus, "-b ");
   for (size_t i = 0; i < COUNT; ++i) client_free(clients[i]);
   for (size_t i = 0; i < COUNT; ++i) rig_expect_close(rig, conns[i]);
   rig_finish(rig);
-  expect_calls(&bus, "-a.* ");
+  bus_expect_calls(&bus, "-a.* ");
   assert_int_equal(bus.closed, 1);
 }
 
@@ -176,7 +101,7 @@ static void what_crosses(void **state) {
   assert_int_equal(publish(rig, "x.1", "one", 0).backplane, WSB_OK);
   assert_int_equal(publish(rig, "x.2", "two", WSB_PUBLISH_RETAIN).backplane, WSB_OK);
   assert_int_equal(publish(rig, "x.3", "three", WSB_PUBLISH_LOCAL).backplane, WSB_OK);
-  expect_calls(&bus, "x.1=one x.2=retain:two ");
+  bus_expect_calls(&bus, "x.1=one x.2=retain:two ");
   bus.answer = WSB_E_FULL;
   assert_int_equal(publish(rig, "x.1", "four", 0).backplane, WSB_E_FULL);
   bus.state = WSB_BACKPLANE_DOWN;
@@ -197,7 +122,7 @@ static void what_comes(void **state) {
   wsb_conn conn;
   Client *client = rig_client(rig, &conn);
   assert_int_equal(wsb_subscribe(rig->server, conn, ">", 1), WSB_OK);
-  expect_calls(&bus, "+> ");
+  bus_expect_calls(&bus, "+> ");
   deliver(&bus, "a.*", WSB_TEXT, "to a pattern", 0);
   deliver(&bus, "a..b", WSB_TEXT, "malformed", 0);
   deliver(&bus, "a", WSB_TEXT, "\xff", 0);
@@ -206,7 +131,7 @@ static void what_comes(void **state) {
   deliver(&bus, "a", WSB_BINARY, "\xff", 0);
   expect_text(client, "good");
   assert_int_equal(expect_frame(client, OP_BINARY).length, 1);
-  expect_calls(&bus, ""); /* it does not go back */
+  bus_expect_calls(&bus, ""); /* it does not go back */
   wsb_conn later;
   Client *second = rig_client(rig, &later);
   assert_int_equal(wsb_subscribe(rig->server, later, "a", 1), WSB_OK);
