@@ -216,7 +216,8 @@ void Replays::on_info(Entry entry, const Answer& answer) {
     return step_later(entry->first, kTryAgainMs);
   }
   const StreamInfo info = stream_info(answer);
-  if (info.last < replay.after || info.first > replay.after + 1) return end(entry, true);
+  const bool wants_all_kept = replay.after == 0;
+  if (info.last < replay.after || (info.first > replay.after + 1 && !wants_all_kept)) return end(entry, true);
   const auto filter = durable_.topics.filter(replay.pattern);
   if (replay.least_cursor != 0 || !filter) {  // the feed will come to it by itself; nothing matches
     leave_stream(entry);

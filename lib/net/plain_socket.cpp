@@ -13,7 +13,7 @@ namespace wsb::net {
 namespace {
 constexpr size_t kMaxPieces = 64;
 // A little less than one segment can carry. More at once is put off by the kernel when it paces the connection (BBR): each segment then waits for
-// a timer's interrupt, and a message of 1 MiB costs half as much again. Without pacing the pieces cost a few percent.
+// the interrupt of a timer, and a message of 1 MiB costs half as much again.
 constexpr size_t kLargestPieceBytes = 63 * 1024;
 }  // namespace
 

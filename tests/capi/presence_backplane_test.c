@@ -82,8 +82,8 @@ static void other_servers(void **state) {
   client_free(first);
   rig_finish(rig);
   pthread_mutex_lock(&bus.mutex);
-  const bool all = strstr(bus.calls, "unwatch ") != NULL && strstr(bus.calls, "leave(room) ") != NULL &&
-                   strlen(bus.calls) == 20;
+  const bool all =
+      strstr(bus.calls, "unwatch ") != NULL && strstr(bus.calls, "leave(room) ") != NULL && strlen(bus.calls) == 20;
   pthread_mutex_unlock(&bus.mutex);
   assert_true(all);
 }

@@ -355,10 +355,14 @@ TEST(Missed, WhenTheOldestAreNotKeptAnyMore) {
   }
   one.replay("d.a", 10, 1);
   one.replay("d.a", 480, 2);
+  one.replay("d.a", 0, 3);  // all that is kept
   EXPECT_EQ(one.replayed(1).missed, 1);
   EXPECT_TRUE(one.replayed(1).got.empty());
   EXPECT_EQ(one.replayed(2).missed, 0);
   EXPECT_EQ(one.replayed(2).got.size(), 20U);
+  EXPECT_EQ(one.replayed(3).missed, 0);
+  EXPECT_GE(one.replayed(3).got.size(), 20U);
+  EXPECT_EQ(one.replayed(3).got.back().sequence, 500U);
 }
 
 TEST(Missed, WhatWasGoneBeforeItCouldBeReadIsTold) {

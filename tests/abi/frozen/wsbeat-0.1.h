@@ -998,7 +998,7 @@ typedef struct wsb_backplane {
    * Durable topics: all of these, or none (NULL). `keeps`: 1 if a topic that this pattern matches may be durable (of a plain topic: whether it is),
    * always the same answer, also before `open`. `store` keeps a message of such a topic; if it returned WSB_OK, `done` is called once, from any
    * thread but not from within `store`, at the latest by `close`, with what wsb_stored_event tells. `replay` sends what is stored after `after` and
-   * matches; UINT64_MAX: nothing, only where things stand. `forget`: nobody wants this replay any more; of one that is over, or that begins only
+   * matches; 0: all that is kept; UINT64_MAX: only where things stand. `forget`: nobody wants this replay any more; of one that is over, or that begins only
    * after it, nothing need be known. These two may be called from within `deliver`.
    */
   int (*keeps)(void *self, const char *pattern, size_t pattern_length);
