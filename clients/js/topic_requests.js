@@ -137,6 +137,8 @@ export class Subscription extends Wish {
     if (event.sequence === undefined) {
       this.#tell(event);
     } else if (this.status === ACTIVE || (event.replay !== undefined && this.status === ASKED)) {
+      // What is new has a greater number than what was new before, unless the stream was made anew.
+      if (event.replay === undefined && event.sequence < this.position) this.#missed(event.sequence - 1);
       this.#news(event);
     } else if (this.status === ASKED) {
       this.#held.push(event);

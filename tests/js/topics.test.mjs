@@ -141,6 +141,21 @@ test('a slow subscription is replayed between live events without anything being
   assert.deepEqual(numbers(listener), range(1, 5));
 });
 
+test('a stream that was made anew is told, and read from its beginning', async (t) => {
+  const { hub, topics } = start(t);
+  const [listener, told] = [collector(), []];
+  await topics.subscribe('d.1', listener, { onMissed: ({ after, sequence }) => told.push([after, sequence]) });
+  const event = (sequence, data) => hub.connection.send({ type: 'event', topic: 'd.1', data, sequence });
+  event(7, 'old');
+  event(7, 'old');
+  event(1, 'new');
+  event(2, 'newer');
+  await until(() => listener.got.length === 3);
+  assert.deepEqual(listener.got.map(([, data]) => data), ['old', 'new', 'newer']);
+  assert.deepEqual(told, [[7, 0]]);
+  assert.equal(topics.position('d.1'), 2);
+});
+
 test('missed is told to the listener and as an event, and life goes on behind it', async (t) => {
   const { hub, topics } = start(t);
   const [listener, told, events] = [collector(), [], []];
