@@ -17,6 +17,7 @@ constexpr int64_t kFullTooLongMs = 2000;  // then it waits without a reader
 constexpr int64_t kTryAgainMs = 500;
 constexpr size_t kMostAtOnce = 256;  // offered without letting the feed go on
 constexpr uint32_t kWindow = 256;
+constexpr int64_t kHeartbeatMs = 1000;
 constexpr size_t kMostReaders = 64;
 
 }  // namespace
@@ -235,6 +236,7 @@ void Replays::start_reader(Entry entry, const DurableTopics::Filter& filter) {
   settings.stream = durable_.topics.stream();
   settings.filter = filter.subject;
   settings.after = replay.after;
+  settings.heartbeat_ms = kHeartbeatMs;
   settings.window = kWindow;
   const auto weak = durable_.weak_from_this();
   const uint64_t ticket = entry->first;
@@ -246,6 +248,12 @@ void Replays::start_reader(Entry entry, const DurableTopics::Filter& filter) {
   handlers.message = [weak, ticket, at_step](uint64_t sequence, uint64_t pending, natsMsg* message) {
     if_still(weak, ticket, at_step,
              [&](Replays& self, Entry found) { self.on_message(found, sequence, pending, message); });
+  };
+  // JetStream's number of those that are still to come may be too great: when it is quiet, none are.
+  handlers.passed = [weak, ticket, at_step](uint64_t sequence) {
+    if_still(weak, ticket, at_step, [&](Replays& self, Entry found) {
+      if (found->second.held.empty()) self.read_all(found, sequence);
+    });
   };
   handlers.shortened = [weak, ticket, at_step](uint64_t /*sequence*/) {
     if_still(weak, ticket, at_step, [](Replays& self, Entry found) { self.end(found, true); });

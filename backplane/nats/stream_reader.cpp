@@ -305,7 +305,7 @@ void StreamReader::take_control(natsMsg* message) {
   if (natsMsgHeader_Get(message, "Nats-Last-Consumer", &value) != NATS_OK) return;
   if (number_in(value) + 1 != attempt_.next) return again_now();
   const uint64_t passed = header_number(message, "Nats-Last-Stream");
-  if (passed <= position_) return;
+  if (passed < position_) return;
   position_ = passed;
   positioned_ = true;
   if (handlers_.passed) handlers_.passed(passed);

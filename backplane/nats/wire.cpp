@@ -181,7 +181,7 @@ void Wire::answer_late_ones() {
 
 bool Wire::has_work() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return !works_.empty();
+  return !works_.empty() || (!timers_.empty() && timers_.begin()->first < told_due_ms_);
 }
 
 bool Wire::next_due(int64_t now_ms, Work& out) {
@@ -208,6 +208,7 @@ int64_t Wire::run() {
   const std::lock_guard<std::mutex> lock(mutex_);
   int64_t next_ms = timers_.empty() ? INT64_MAX : timers_.begin()->first;
   if (!questions_.empty()) next_ms = std::min(next_ms, questions_.begin()->second.until_ms);
+  told_due_ms_ = next_ms;
   return next_ms;
 }
 

@@ -75,7 +75,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   explicit Wire(Work wake) : wake_(std::move(wake)) {}
   // What is due; the time when something is due next (of steady_ms), or INT64_MAX.
   int64_t run();
-  bool has_work();                       // besides timers
+  bool has_work();                       // or a timer that is due before what run() has told
   void use(natsConnection* connection);  // null: it is given up
   void tell_connected();
   void close();
@@ -95,6 +95,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   bool closed_ = false;
   std::deque<Work> works_;
   std::multimap<int64_t, Work> timers_;
+  int64_t told_due_ms_ = INT64_MAX;  // by run()
   std::vector<std::weak_ptr<Listener>> listeners_;
   std::map<uint64_t, Question> questions_;
   uint64_t last_question_ = 0;

@@ -1,3 +1,4 @@
+/* A backplane whose calls are recorded as a text. */
 #include "support_bus.h"
 
 static void note(Bus *bus, const char *format, const char *name, size_t name_length, const char *data, size_t length) {

@@ -1,3 +1,4 @@
+/* Calls about presence, and what watchers and wsb_members tell. */
 #include "support_presence.h"
 
 /* "+topic:member" or "-topic:member", as on_presence makes it. */

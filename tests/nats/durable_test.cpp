@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <thread>
+#include <future>
 
 #include "support.h"
 
@@ -247,7 +247,7 @@ void join_at_full_speed(const std::function<void(wsb_nats_options&)>& set, uint6
   store_numbers(one, "d.a", 0, 1000);
   other.replay("d.a", UINT64_MAX, 1);
   other.replayed(1);
-  std::thread publisher([&] {
+  auto publisher = std::async(std::launch::async, [&] {
     for (size_t number = 1000; number < kMessages; ++number) one.store("d.a", std::to_string(number));
   });
   std::map<uint64_t, uint64_t> after;
@@ -258,7 +258,7 @@ void join_at_full_speed(const std::function<void(wsb_nats_options&)>& set, uint6
     other.replay("d.a", after[ticket], ticket);
     (void)other.replayed(ticket);
   }
-  publisher.join();
+  publisher.get();
   one.all_stored();
   wait_for([&] { return !other.delivered().empty() && other.delivered().back().sequence == kMessages; }, "the last");
   const std::vector<Got> live = other.delivered();

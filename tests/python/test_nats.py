@@ -118,6 +118,7 @@ def test_prefixes_keep_apart_and_other_clients_speak(start, start_nats):
     raw.subscribe("*.a.b")
     with wsraw.connect(ours.port) as client, wsraw.connect(others.port) as other:
         meet(lambda text: raw.publish("ours.a.b", text.encode()), client)
+        wait_for(lambda: others.metrics()["subscriptions"] == 1)
         others.publish("a.b", "theirs")
         while (message := raw.next_message()).subject != "others.a.b":
             pass
@@ -293,10 +294,12 @@ def test_presence_across_servers(start, jetstream):
     here, there = presence_server(start, jetstream.url), presence_server(start, jetstream.url)
     with wsraw.connect(here.port, "/early"), wsraw.connect(there.port, "/watch") as watching:
         assert watching.recv_text() == "room early True"
-        with wsraw.connect(here.port, "/alice") as one, wsraw.connect(there.port, "/alice"):
+        with wsraw.connect(here.port, "/alice") as one:
             assert watching.recv_text() == "room alice True" and sorted(there.members("room")) == ["alice", "early"]
-            one.abort()
-            wait_for(lambda: here.members("room") == ["early"])
+            with wsraw.connect(there.port, "/alice"):
+                wait_for(lambda: there.metrics()["presence_joins"] == 1)  # nobody is told: she is there already
+                one.abort()
+                wait_for(lambda: here.members("room") == ["early"])
         assert watching.recv_text() == "room alice False"
         process = subprocess.Popen([sys.executable, "-c", MEMBER, jetstream.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
