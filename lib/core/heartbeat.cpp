@@ -103,7 +103,7 @@ bool Heartbeat::ping_falls_due(TimeUs now) noexcept {
 
 TimeUs Heartbeat::next_due() const noexcept {
   if (!enabled()) return kNever;
-  if (suspended_ || deadline_ == kNever) return next_ping_;
+  if (suspended_ || !waiting()) return next_ping_;
   return std::min(next_ping_, deadline_);
 }
 

@@ -25,8 +25,15 @@ void Wheel::unlink(WheelNode& node) noexcept {
   --size_;
 }
 
+// A slot that was left empty wakes nobody.
+void Wheel::leave(WheelNode& node) noexcept {
+  unlink(node);
+  const size_t slot = node.tick % kSlots;
+  if (slots_[slot].next == &slots_[slot]) unmark(slot);
+}
+
 void Wheel::schedule(WheelNode& node, TimeUs due) noexcept {
-  if (node.scheduled()) unlink(node);
+  if (node.scheduled()) leave(node);
   if (due == kNever) return;
   node.tick = std::max(due / kTickUs + (due % kTickUs != 0 ? 1 : 0), current_ + 1);
   const size_t slot = node.tick % kSlots;
@@ -35,7 +42,7 @@ void Wheel::schedule(WheelNode& node, TimeUs due) noexcept {
 }
 
 void Wheel::cancel(WheelNode& node) noexcept {
-  if (node.scheduled()) unlink(node);
+  if (node.scheduled()) leave(node);
 }
 
 void Wheel::collect(uint64_t last) noexcept {
@@ -53,7 +60,7 @@ void Wheel::collect(uint64_t last) noexcept {
       }
       node = next;
     }
-    if (head.next == &head) occupied_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
+    if (head.next == &head) unmark(slot);
   }
   current_ = last;
 }

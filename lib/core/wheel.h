@@ -47,8 +47,10 @@ class Wheel {
  private:
   void collect(uint64_t last) noexcept;
   void unlink(WheelNode& node) noexcept;
+  void leave(WheelNode& node) noexcept;
   void link(WheelNode& head, WheelNode& node) noexcept;
   void mark(size_t slot) noexcept { occupied_[slot / 64] |= uint64_t{1} << (slot % 64); }
+  void unmark(size_t slot) noexcept { occupied_[slot / 64] &= ~(uint64_t{1} << (slot % 64)); }
 
   std::array<WheelNode, kSlots> slots_;
   std::array<uint64_t, kSlots / 64> occupied_{};

@@ -12,6 +12,7 @@ constexpr size_t kMaxWritesPerFlush = 16;
 constexpr size_t kWriteAtOnceBytes = 8 * 1024;  // a longer answer leaves while it lies in the processor's cache
 constexpr size_t kMaxSpans = 64;
 constexpr size_t kFewSessions = 256;
+constexpr core::TimeUs kMuchLater = 1'000'000;
 
 // No destructor, so that the library can be unloaded.
 thread_local Worker* current_worker = nullptr;
@@ -106,14 +107,18 @@ void Worker::heed_heartbeat(const core::HeartbeatSettings& heartbeat) noexcept {
     stall_threshold_us_ = std::min(stall_threshold_us_, core::from_ms(heartbeat.timeout_ms) / 4);
 }
 
-// Beats lie evenly spread over the interval, but those closer together than 1/256 of it fall together: one wake sends them all, and most
-// of their answers come together too, which halves what many idle connections cost.
+// Beats lie evenly spread over the interval, but in a number of moments only: one wake sends all of a moment's, and most of their answers come together
+// too, which halves what many idle connections cost. The more connections the more moments, so that nobody waits long behind the others' pings.
 uint16_t Worker::next_phase(uint32_t interval_ms, core::TimeUs now) noexcept {
   constexpr uint16_t kStep = 40503;  // 65536 over the golden ratio: any number of successive phases lies evenly spread
-  constexpr core::TimeUs kMoments = 256;
+  constexpr core::TimeUs kFewMoments = 32;
+  constexpr core::TimeUs kManyMoments = 256;
+  constexpr size_t kBeatsOfMoment = 128;
   phase_ = static_cast<uint16_t>(phase_ + kStep);
   const core::TimeUs interval = core::from_ms(interval_ms);
-  const core::TimeUs apart = interval / kMoments;
+  core::TimeUs moments = kFewMoments;
+  while (moments < kManyMoments && moments * kBeatsOfMoment < sessions_.size()) moments *= 2;
+  const core::TimeUs apart = interval / moments;
   if (apart <= core::Wheel::kTickUs) return phase_;
   core::TimeUs wait = interval * phase_ / 65536;
   wait += apart - (now + wait) % interval % apart;
@@ -337,7 +342,8 @@ void Worker::end(Session& session) {
 
 void Worker::schedule(Session& session) {
   const core::TimeUs due = session.conn.next_due();
-  if (due >= session.timer_at) return;  // a later time is found out when the earlier one comes
+  // A later time is found out when the earlier one comes; but one that is much later, as after a pong, spares an idle connection a wake.
+  if (due >= session.timer_at && due - session.timer_at < kMuchLater) return;
   session.timer_at = due;
   wheel_.schedule(session.timer, due);
   alarm_changed_ = true;

@@ -87,6 +87,10 @@ TEST_F(HeartbeatTest, ItAsksToBeCheckedOnlyForWhatMayHappen) {
   beat();
   heartbeat.suspend();
   EXPECT_EQ(heartbeat.next_due(), kStart + 2 * kInterval) << "not at the deadline";
+  heartbeat.resume(now);
+  EXPECT_EQ(heartbeat.next_due(), now + kTimeout);
+  heartbeat.heard();
+  EXPECT_EQ(heartbeat.next_due(), kStart + 2 * kInterval) << "an answer was the end of the deadline";
 }
 
 // ---------------------------------------------------------------------------------------------------- unread input
