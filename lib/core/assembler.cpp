@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kReserveAtOnceBytes = 1 << 20;  // an announced length is believed up to here
 constexpr size_t kInflatedPieceBytes = 64 * 1024;
-constexpr uint64_t kLargeRestBytes = 32 * 1024;  // of a frame: less is not worth a read of its own
 constexpr size_t kMostPlacedBytes = 512 * 1024;  // then other connections get their turn
 constexpr size_t kKeptBufferBytes = 4096;        // a larger message buffer is freed after each message
 constexpr uint8_t kNothing[1] = {};              // what empty events point to
@@ -90,9 +89,9 @@ void Assembler::let_go_of_last_event() noexcept {
   if (partial_->message.capacity() > kKeptBufferBytes) partial_->message.release();
 }
 
-Place Assembler::place() noexcept {
+Place Assembler::place(size_t least) noexcept {
   const bool plain_rest = in_frame_ && !is_control(frame_.opcode) && !streaming_ && !compressed_ && !discard_;
-  if (!plain_rest || frame_left_ < kLargeRestBytes || error_ != StreamError::kNone) return {};
+  if (!plain_rest || frame_left_ < least || error_ != StreamError::kNone) return {};
   const size_t wanted = static_cast<size_t>(std::min<uint64_t>(frame_left_, kMostPlacedBytes));
   if (!need_partial() || !make_message_room(wanted)) return {};
   return {partial_->message.data() + partial_->message.size(), wanted};

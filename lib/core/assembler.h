@@ -81,8 +81,9 @@ class Assembler {
   bool in_message() const noexcept { return in_message_; }
   // Bytes held for unfinished frames and messages, the inflater's own memory not counted.
   size_t held_bytes() const noexcept;
-  // Where the rest of a large frame had best be put: bytes that next() finds there are not copied. Empty if that does not matter.
-  Place place() noexcept;
+  // Where the rest of a frame had best be put, if at least that many bytes of it are missing: what next() finds there is not copied. Memory for as many or
+  // more, else empty.
+  Place place(size_t least) noexcept;
   // The message of the last event for sending on, without a copy. Null unless these are its bytes and they lie in the assembler.
   BufferRef share_message(Opcode opcode, const void* data, size_t n) noexcept;
   // From now on data messages are parsed but not kept, held to limits, checked as text, or reported (after our own

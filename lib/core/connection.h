@@ -104,9 +104,9 @@ class Connection {
   // -- in
   // Takes bytes of frames (unmasked in place). What reading() forbids to take now is kept and taken by the next call, also with n = 0.
   void receive(uint8_t* bytes, size_t n, TimeUs now, ConnectionEvents& events);
-  // Where the next bytes for receive() had best be put; empty: anywhere.
-  Place place_for_bytes() noexcept {
-    return state_ == State::kOpen && assembler_ && pending_input_.empty() ? assembler_->place() : Place{};
+  // Where the next bytes for receive() had best be put, if at least that many of a frame are missing; empty: anywhere.
+  Place place_for_bytes(size_t least) noexcept {
+    return state_ == State::kOpen && assembler_ && pending_input_.empty() ? assembler_->place(least) : Place{};
   }
   // The transport has ended, by whatever means.
   void transport_ended(ConnectionEvents& events);

@@ -75,8 +75,9 @@ class TransportEvents {
   // A socket was accepted. False refuses it: it is closed at once.
   virtual bool on_accepted(Transport& transport, PeerAddress peer, bool tls) = 0;
   virtual void on_bytes(Transport& transport, uint8_t* bytes, size_t n) = 0;
-  // Where the next bytes had best be put, before on_bytes tells of them there; empty: anywhere.
-  virtual Place place_for_bytes(Transport& transport) = 0;
+  // Where the next bytes had best be put, before on_bytes tells of them there, if at least that many of a frame are missing: memory for as many or
+  // more. Empty: anywhere.
+  virtual Place place_for_bytes(Transport& transport, size_t least) = 0;
   virtual void on_writable(Transport& transport) = 0;
   // The last word on a transport; it is freed when this returns. `error` is an errno or 0 for an orderly end.
   virtual void on_ended(Transport& transport) = 0;

@@ -58,8 +58,7 @@ int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:  // `user` is the new SSL_CTX
       return loop_of(wsi)->set_up_tls(static_cast<ssl_ctx_st*>(user)) ? 0 : 1;
     case LWS_CALLBACK_RAW_RX:
-      static_cast<TlsSocket*>(lws_get_opaque_user_data(wsi))->received(static_cast<uint8_t*>(in), n);
-      return 0;
+      return static_cast<TlsSocket*>(lws_get_opaque_user_data(wsi))->received(static_cast<uint8_t*>(in), n) ? 0 : -1;
     case LWS_CALLBACK_RAW_WRITEABLE:
       static_cast<TlsSocket*>(lws_get_opaque_user_data(wsi))->writable();
       return 0;
@@ -191,7 +190,7 @@ bool Loop::Impl::set_up_tls(ssl_ctx_st* made) noexcept {
   try {
     configure_tls(made, config.tls, config.ticket_keys);
     if (!credentials->apply(made)) throw NetError(Fault::kTls, "certificate refused");
-    follow_credentials(made, &credentials);
+    tls_context = made;
     return true;
   } catch (const std::exception& error) {
     tls_error = error.what();
@@ -248,6 +247,7 @@ void Loop::set_alarm(core::TimeUs at) noexcept {
 
 void Loop::use_credentials(std::shared_ptr<const Credentials> credentials) noexcept {
   impl_->credentials = std::move(credentials);
+  follow_credentials(impl_->tls_context, &impl_->credentials);
 }
 
 void check_library_versions() {

@@ -53,6 +53,7 @@ struct Loop::Impl {
   lws_context* context = nullptr;
   lws_vhost* vhost = nullptr;
   std::shared_ptr<const Credentials> credentials;  // for new connections
+  ssl_ctx_st* tls_context = nullptr;               // made by lws
   std::string tls_error;
   TlsSocket* adopting = nullptr;
   core::TimeUs now = 0;  // 0: not read in this turn

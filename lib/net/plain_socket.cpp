@@ -15,6 +15,7 @@ constexpr size_t kMaxPieces = 64;
 // A little less than one segment can carry. More at once is put off by the kernel when it paces the connection (BBR): each segment then waits for
 // the interrupt of a timer, and a message of 1 MiB costs half as much again.
 constexpr size_t kLargestPieceBytes = 63 * 1024;
+constexpr size_t kLeastPlacedBytes = 32 * 1024;  // less is not worth a read of its own
 }  // namespace
 
 bool PlainSocket::watch() noexcept {
@@ -51,7 +52,7 @@ void PlainSocket::ready(uint32_t events) {
 }
 
 void PlainSocket::readable() {
-  core::Place place = loop_.events.place_for_bytes(*this);
+  core::Place place = loop_.events.place_for_bytes(*this, kLeastPlacedBytes);
   if (place.size == 0) place = {loop_.read_buffer.data(), loop_.read_buffer.size()};
   const int64_t n = read_some(place.data, place.size);
   if (n > 0) {

@@ -46,13 +46,15 @@ TicketKeys make_ticket_keys();  // throws NetError
 // Whether configure_tls will succeed. Throws NetError.
 void check_tls(const TlsConfig& config, const TicketKeys& keys);
 
-// Every handshake of this context takes the credentials that `current` points to at that time. A context cannot be given others itself: it keeps
-// one certificate for each type of key, so that an old one of another type would go on being served.
+// Every connection that this context accepts from now on takes the credentials that `current` points to at that time. A context cannot be given others
+// itself: it keeps one certificate for each type of key, so that an old one of another type would go on being served. Costs a little at each handshake.
 void follow_credentials(ssl_ctx_st* context, const std::shared_ptr<const Credentials>* current) noexcept;
 
 // Sets up a worker's context, made by lws: versions, client certificates, tickets, memory. Throws NetError.
 void configure_tls(ssl_ctx_st* context, const TlsConfig& config, const TicketKeys& keys);
 
+// Reads from an established TLS connection: bytes of one record, 0 if none is there yet, -1 at its end.
+int64_t tls_read(ssl_st* ssl, uint8_t* bytes, size_t n) noexcept;
 // Writes on an established TLS connection: bytes taken, 0 if it would block, -1 if broken. A write that would block must be repeated with
 // the same bytes first.
 int64_t tls_write(ssl_st* ssl, const uint8_t* bytes, size_t n) noexcept;

@@ -120,10 +120,10 @@ std::string TlsSocket::client_subject() {
 }
 
 int64_t TlsSocket::read_some(uint8_t* bytes, size_t n) noexcept {
-  return ssl_ != nullptr ? SSL_read(ssl_, bytes, static_cast<int>(n)) : -1;
+  return ssl_ != nullptr ? tls_read(ssl_, bytes, n) : -1;
 }
 
-void TlsSocket::received(uint8_t* bytes, size_t n) {
+bool TlsSocket::received(uint8_t* bytes, size_t n) {
   if (!heard_) {
     heard_ = true;
     // A TLS connection in the raw role keeps lws's handshake time limit until told otherwise.
@@ -131,6 +131,21 @@ void TlsSocket::received(uint8_t* bytes, size_t n) {
     ssl_ = lws_get_ssl(wsi_);
   }
   deliver(bytes, n);
+  return read_on(n);
+}
+
+// The rest of a long message: decrypted where it belongs, and without a turn of lws for each record. The place takes a whole one: what of it were left
+// behind, no event of the socket would tell of.
+bool TlsSocket::read_on(size_t total) {
+  while (total < kTlsBytesPerTurn) {
+    const core::Place place = loop_.events.place_for_bytes(*this, kTlsRecordBytes);
+    if (place.size == 0) break;
+    const int64_t n = tls_read(ssl_, place.data, place.size);
+    if (n <= 0) return n == 0;
+    deliver(place.data, static_cast<size_t>(n));
+    total += static_cast<size_t>(n);
+  }
+  return true;
 }
 
 void TlsSocket::writable() {

@@ -23,11 +23,13 @@ class TlsSocket final : public Socket {
 
   // -- what lws reports
   void adopted(lws* wsi) noexcept { wsi_ = wsi; }
-  void received(uint8_t* bytes, size_t n);
+  // False: the connection has come to its end, and lws is to close it.
+  bool received(uint8_t* bytes, size_t n);
   void writable();
 
  private:
   int64_t read_some(uint8_t* bytes, size_t n) noexcept override;
+  bool read_on(size_t total);
   int64_t flush_blocked() noexcept;
   bool keep_blocked(const uint8_t* from, const uint8_t* to) noexcept;
 

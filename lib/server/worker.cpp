@@ -170,8 +170,8 @@ void Worker::on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) {
   if (session.conn.queued_bytes() >= kWriteAtOnceBytes && !session.write_blocked) (void)flush(session);
 }
 
-core::Place Worker::place_for_bytes(core::Transport& transport) {
-  return static_cast<Session*>(transport.owner)->conn.place_for_bytes();
+core::Place Worker::place_for_bytes(core::Transport& transport, size_t least) {
+  return static_cast<Session*>(transport.owner)->conn.place_for_bytes(least);
 }
 
 void Worker::on_writable(core::Transport& transport) {

@@ -177,7 +177,7 @@ class Worker final : public core::TransportEvents {
   void on_proxy_header(core::Transport& old, core::Transport& next, core::PeerAddress client) noexcept override;
   void on_bad_proxy_header(core::Transport& transport, const char* why) override;
   void on_bytes(core::Transport& transport, uint8_t* bytes, size_t n) override;
-  core::Place place_for_bytes(core::Transport& transport) override;
+  core::Place place_for_bytes(core::Transport& transport, size_t least) override;
   void on_writable(core::Transport& transport) override;
   void on_ended(core::Transport& transport) override;
   void on_turn() override;

@@ -118,6 +118,67 @@ static void record_boundaries(void **state) {
   rig_finish(rig);
 }
 
+/* What follows a long message in its last record is neither lost nor left lying. */
+static void long_messages_end_inside_records(void **state) {
+  Rig *rig = *state;
+  configure(rig);
+  rig->on_record = echo;
+  rig_start(rig);
+  SSL_CTX *context = client_context();
+  Client *client = tls_open(context, rig->port, NULL);
+  assert_non_null(client);
+  enum { LONGEST = 300000 };
+  uint8_t *data = malloc(LONGEST);
+  uint8_t *stream = malloc(2 * LONGEST + 100);
+  assert_true(data != NULL && stream != NULL);
+  for (size_t i = 0; i < LONGEST; ++i) data[i] = (uint8_t)(i % 239);
+  static const size_t sizes[] = {16300, 16370, 20000, 32768, 100000, 163840, LONGEST};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; ++i) {
+    size_t length = build_frame(stream, OP_BINARY, data, sizes[i]);
+    length += build_frame(stream + length, OP_TEXT, "between", 7);
+    length += build_frame(stream + length, OP_BINARY, data, sizes[i] / 2);
+    length += build_frame(stream + length, OP_TEXT, "last", 4);
+    assert_true(client_send_bytes(client, stream, length));
+    for (size_t half = 1; half <= 2; ++half) {
+      const Frame frame = expect_frame(client, OP_BINARY);
+      assert_int_equal(frame.length, sizes[i] / half);
+      assert_int_equal(memcmp(frame.data, data, sizes[i] / half), 0);
+      expect_text(client, half == 1 ? "between" : "last");
+    }
+  }
+  free(stream);
+  free(data);
+  client_free(client);
+  SSL_CTX_free(context);
+  rig_finish(rig);
+}
+
+/* The client says that nothing more will come, and keeps its TCP connection. */
+static void close_notify_in_a_long_message(void **state) {
+  Rig *rig = *state;
+  configure(rig);
+  rig_start(rig);
+  SSL_CTX *context = client_context();
+  Client *client = tls_open(context, rig->port, NULL);
+  assert_non_null(client);
+  const wsb_conn conn = rig_expect(rig, WSB_EVENT_OPEN, 0)->conn;
+  enum { LENGTH = 200000 };
+  uint8_t *data = calloc(1, LENGTH);
+  uint8_t *stream = malloc(LENGTH + 14);
+  assert_true(data != NULL && stream != NULL);
+  const size_t length = build_frame(stream, OP_BINARY, data, LENGTH);
+  assert_true(client_send_bytes(client, stream, length / 2));
+  SSL_shutdown(client->ssl);
+  const Record *closed = rig_expect_close(rig, conn);
+  assert_int_equal(closed->as.close.code, 1006);
+  assert_int_equal(closed->as.close.cause, WSB_CAUSE_NETWORK_ERROR);
+  free(stream);
+  free(data);
+  client_free(client);
+  SSL_CTX_free(context);
+  rig_finish(rig);
+}
+
 static void plain_bytes_are_refused(void **state) {
   Rig *rig = *state;
   configure(rig);
@@ -385,6 +446,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       RIG_TEST(echo_and_close),
       RIG_TEST(record_boundaries),
+      RIG_TEST(long_messages_end_inside_records),
+      RIG_TEST(close_notify_in_a_long_message),
       RIG_TEST(plain_bytes_are_refused),
       RIG_TEST(reload),
       RIG_TEST(bad_reload_keeps_the_old),

@@ -14,6 +14,8 @@ namespace {
 using namespace wsb::core;
 using namespace wsb::core::testing;
 
+constexpr size_t kLeast = 32 * 1024;  // as plain sockets ask
+
 struct Fed {
   std::vector<std::string> events;
   size_t placed = 0;  // bytes that were put where the assembler wanted them
@@ -21,11 +23,11 @@ struct Fed {
 };
 
 // What a socket does: at most `part` bytes at a time, into the place if there is one.
-Fed feed(Assembler& assembler, const std::string& bytes, size_t part) {
+Fed feed(Assembler& assembler, const std::string& bytes, size_t part, size_t least = kLeast) {
   Fed fed;
   std::string other(part, '\0');
   for (size_t at = 0; at < bytes.size();) {
-    const Place place = assembler.place();
+    const Place place = assembler.place(least);
     const size_t n = std::min({part, bytes.size() - at, place.size != 0 ? place.size : part});
     uint8_t* const to = place.size != 0 ? place.data : bytes_of(other);
     std::memcpy(to, bytes.data() + at, n);
@@ -57,7 +59,7 @@ std::string noise(size_t n) {
 TEST(AssemblerPlaceTest, LargeFramesComeWithoutACopy) {
   const std::string big = noise(900000);
   const std::string bytes = client_frame(kFin | 2, big) + client_frame(kFin | 2, "small") + client_frame(kFin | 2, big);
-  for (const size_t part : {size_t{4000}, size_t{65536}, size_t{1} << 20}) {
+  for (const size_t part : {size_t{4000}, size_t{4099}, size_t{65536}, size_t{1} << 20}) {
     SCOPED_TRACE(part);
     Assembler assembler({}, false, nullptr);
     const Fed fed = feed(assembler, bytes, part);
@@ -67,6 +69,23 @@ TEST(AssemblerPlaceTest, LargeFramesComeWithoutACopy) {
     if (part < big.size() / 2) {
       EXPECT_GT(fed.placed, big.size() * 3 / 2);
     }
+    EXPECT_EQ(assembler.held_bytes(), 0u);
+  }
+}
+
+TEST(AssemblerPlaceTest, AnyRestHasAPlaceForWhoAsks) {
+  std::string bytes;
+  std::vector<std::string> messages;
+  for (size_t size = 1; size < 40000; size += size / 2 + 1) {
+    messages.push_back(noise(size));
+    bytes += client_frame(kFin | 2, messages.back());
+  }
+  for (const size_t part : {size_t{1}, size_t{7}, size_t{100}, size_t{16384}}) {
+    SCOPED_TRACE(part);
+    Assembler assembler({}, false, nullptr);
+    const Fed fed = feed(assembler, bytes, part, 1);
+    EXPECT_TRUE(fed.events == messages);
+    EXPECT_GT(fed.placed, 0u);
     EXPECT_EQ(assembler.held_bytes(), 0u);
   }
 }
@@ -93,7 +112,7 @@ TEST(AssemblerPlaceTest, ALimitOfTheMessageIsOneOfThePlace) {
   size_t consumed = 0;
   EventData data;
   ASSERT_EQ(assembler.next(bytes_of(bytes), 1000, consumed, data), Event::kNeedMore);
-  const Place place = assembler.place();
+  const Place place = assembler.place(kLeast);
   EXPECT_EQ(place.size, bytes.size() - 1000);
   EXPECT_LE(assembler.held_bytes(), 110000u);
 }
@@ -105,7 +124,7 @@ TEST(AssemblerPlaceTest, TextIsStillJudgedAtItsFirstBadByte) {
   const Fed fed = feed(assembler, client_frame(kFin | 1, text), 40000);
   ASSERT_EQ(fed.events, std::vector<std::string>{"error: text is not UTF-8"});
   EXPECT_LT(fed.placed, 170000u);
-  EXPECT_EQ(assembler.place().size, 0u);
+  EXPECT_EQ(assembler.place(1).size, 0u);
 }
 
 TEST(AssemblerPlaceTest, NoPlaceWhereItWouldNotHelp) {
@@ -113,20 +132,21 @@ TEST(AssemblerPlaceTest, NoPlaceWhereItWouldNotHelp) {
   size_t consumed = 0;
   EventData data;
   Assembler fresh({}, false, nullptr);
-  EXPECT_EQ(fresh.place().size, 0u) << "between frames";
+  EXPECT_EQ(fresh.place(1).size, 0u) << "between frames";
   std::string input = bytes;
   Assembler streaming({}, true, nullptr);
   ASSERT_EQ(streaming.next(bytes_of(input), 1000, consumed, data), Event::kFragment);
-  EXPECT_EQ(streaming.place().size, 0u) << "pieces are told of where they lie";
+  EXPECT_EQ(streaming.place(1).size, 0u) << "pieces are told of where they lie";
   input = bytes;
   Assembler nearly({}, false, nullptr);
   ASSERT_EQ(nearly.next(bytes_of(input), 90000, consumed, data), Event::kNeedMore);
-  EXPECT_EQ(nearly.place().size, 0u) << "little is left";
+  EXPECT_EQ(nearly.place(kLeast).size, 0u) << "little is left";
+  EXPECT_EQ(nearly.place(1).size, bytes.size() - 90000);
   input = bytes;
   Assembler discarding({}, false, nullptr);
   discarding.discard_data();
   ASSERT_EQ(discarding.next(bytes_of(input), 1000, consumed, data), Event::kNeedMore);
-  EXPECT_EQ(discarding.place().size, 0u) << "nobody wants it";
+  EXPECT_EQ(discarding.place(1).size, 0u) << "nobody wants it";
 }
 
 }  // namespace
