@@ -304,6 +304,8 @@ typedef struct wsb_open_event {
   const char *query;       /* after the '?', "" if none */
   const char *subprotocol; /* chosen, "" if none */
   const char *peer;        /* client address without port, through trusted proxies; "unix" for a Unix socket */
+  uint32_t peer_port;      /* as in wsb_conn_info, whether the connection still is or not */
+  uint32_t reserved;
 } wsb_open_event;
 
 typedef struct wsb_message_event {
@@ -582,6 +584,8 @@ WSB_API int wsb_server_event_fd(wsb_server *server) WSB_NOEXCEPT;
 /*
  * Hands over at most `max` waiting events (0: all) in order; order is kept per connection. *out is NULL when none wait.
  * Never blocks. The caller owns batch and payloads until wsb_batch_release. One thread at a time.
+ * What waits is bounded: messages and pongs of a connection by max_event_queue_messages and _bytes; connections by max_connections, where one that
+ * has ended counts until its close event is handed over here; and of refused and log events 4096 wait, further ones are left out.
  * Errors: INVALID, STATE (no queue delivery), NOMEM (nothing is lost).
  */
 WSB_API int wsb_server_next_events(wsb_server *server, size_t max, wsb_batch **out) WSB_NOEXCEPT;

@@ -17,6 +17,10 @@
 
 namespace wsb::server {
 
+namespace {
+constexpr size_t kMostNotices = 4096;
+}  // namespace
+
 EventNode* EventNode::create(uint32_t type, uint64_t conn, size_t extra_bytes) {
   void* memory = std::malloc(sizeof(EventNode) + extra_bytes);
   if (memory == nullptr) throw std::bad_alloc();
@@ -60,11 +64,12 @@ EventNode* EventList::pop() noexcept {
   return node;
 }
 
-EventQueue::EventQueue(const ServerConfig& config)
-    : config_(config),
+EventQueue::EventQueue(Context& context)
+    : context_(context),
+      config_(context.config),
       event_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       stopped_event_(nullptr),
-      held_(config.workers) {
+      held_(context.config.workers) {
   if (event_fd_ < 0) throw ApiError(WSB_E_SYSTEM, net::with_errno("eventfd", errno));
   try {
     stopped_event_ = EventNode::create(WSB_EVENT_STOPPED, 0, 0);
@@ -81,15 +86,34 @@ EventQueue::~EventQueue() {
 
 std::vector<EventNode*> EventQueue::take(size_t most) {
   std::vector<EventNode*> out;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const size_t count = most == 0 ? waiting_.size() : std::min(most, waiting_.size());
-  out.reserve(count);
-  while (out.size() < count) out.push_back(waiting_.pop());
-  if (count != 0 && waiting_.size() == 0) {
-    uint64_t wakes = 0;
-    (void)!::read(event_fd_, &wakes, sizeof wakes);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const size_t count = most == 0 ? waiting_.size() : std::min(most, waiting_.size());
+    out.reserve(count);
+    while (out.size() < count) out.push_back(waiting_.pop());
+    if (count != 0 && waiting_.size() == 0) {
+      uint64_t wakes = 0;
+      (void)!::read(event_fd_, &wakes, sizeof wakes);
+    }
   }
+  for (EventNode* node : out) on_taken(*node);
   return out;
+}
+
+// An ended connection counts until the application may know it: so what waits stays bounded by max_connections, however many come and go meanwhile.
+void EventQueue::on_taken(EventNode& node) noexcept {
+  if (node.event.type == WSB_EVENT_REFUSED || node.event.type == WSB_EVENT_LOG) notices_.fetch_sub(1);
+  if (!node.counted) return;
+  const std::lock_guard<std::mutex> lock(context_.limits_mutex);
+  context_.limits.leave(node.bytes() + core::kMaxCloseReason + 1);
+}
+
+// No connection's queue bounds these, and nothing is lost without them: null beyond the bound.
+EventNode* EventQueue::create_notice(uint32_t type, size_t extra_bytes) {
+  if (notices_.load() >= kMostNotices) return nullptr;
+  EventNode* node = EventNode::create(type, 0, extra_bytes);
+  notices_.fetch_add(1);
+  return node;
 }
 
 // The descriptor is readable exactly while events wait.
@@ -144,7 +168,11 @@ void EventQueue::opened(Session& session) {
   const size_t texts = session.text_at[4];
   EventNode* node = EventNode::create(WSB_EVENT_OPEN, session.id, texts);
   try {
-    session.queue.close_event = EventNode::create(WSB_EVENT_CLOSE, session.id, core::kMaxCloseReason + 1);
+    const std::string_view peer = session.text(WSB_STRING_PEER);
+    session.queue.close_event =
+        EventNode::create(WSB_EVENT_CLOSE, session.id, core::kMaxCloseReason + 1 + peer.size() + 1);
+    std::memcpy(session.queue.close_event->bytes() + core::kMaxCloseReason + 1, peer.data(),
+                peer.size() + 1);  // with its NUL
   } catch (...) {
     EventNode::destroy(node);
     throw;
@@ -205,11 +233,13 @@ void EventQueue::closed(Session& session, const core::CloseInfo& info) noexcept 
   node->as.close.reason = node->bytes();
   node->as.close.reason_length = n;
   node->event.close = &node->as.close;
+  node->counted = std::exchange(session.counted_in_limits, false);
   hold(node);
 }
 
 void EventQueue::refused(uint32_t status, uint32_t refusal, const std::string& peer) {
-  EventNode* node = EventNode::create(WSB_EVENT_REFUSED, 0, peer.size() + 1);
+  EventNode* node = create_notice(WSB_EVENT_REFUSED, peer.size() + 1);
+  if (node == nullptr) return;
   std::memcpy(node->bytes(), peer.c_str(), peer.size() + 1);
   node->as.refused = {sizeof(wsb_refused_event), status, refusal, node->bytes()};
   node->event.refused = &node->as.refused;
@@ -217,7 +247,8 @@ void EventQueue::refused(uint32_t status, uint32_t refusal, const std::string& p
 }
 
 void EventQueue::log(uint32_t level, uint64_t conn, const std::string& text) {
-  EventNode* node = EventNode::create(WSB_EVENT_LOG, 0, text.size() + 1);
+  EventNode* node = create_notice(WSB_EVENT_LOG, text.size() + 1);
+  if (node == nullptr) return;
   std::memcpy(node->bytes(), text.c_str(), text.size() + 1);
   node->as.log = {sizeof(wsb_log_event), level, 0, conn, node->bytes()};
   node->event.log = &node->as.log;

@@ -17,6 +17,8 @@ struct EventNode {
   wsb_event event;
   uint64_t accounted_bytes;  // of the connection's account
   bool accounted;
+  bool
+      counted;  // a CLOSE: its connection counts as open until this is taken; the peer's address lies behind the reason
   union {
     wsb_open_event open;
     wsb_message_event message;
@@ -53,7 +55,7 @@ class EventList {
 class EventQueue final : public Delivery {
  public:
   // Throws ApiError.
-  explicit EventQueue(const ServerConfig& config);
+  explicit EventQueue(Context& context);
   ~EventQueue() override;
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
@@ -77,12 +79,16 @@ class EventQueue final : public Delivery {
  private:
   void hold(EventNode* node) noexcept;
   void account(Session& session, EventNode& node, size_t bytes) noexcept;
+  EventNode* create_notice(uint32_t type, size_t extra_bytes);
+  void on_taken(EventNode& node) noexcept;
   void hand_over(EventList& events) noexcept;
 
+  Context& context_;
   const ServerConfig& config_;
   int event_fd_;
-  EventNode* stopped_event_;     // made beforehand: the end can always be told
-  std::vector<EventList> held_;  // per worker, until its turn ends
+  EventNode* stopped_event_;        // made beforehand: the end can always be told
+  std::vector<EventList> held_;     // per worker, until its turn ends
+  std::atomic<size_t> notices_{0};  // REFUSED and LOG events that wait
   std::mutex mutex_;
   EventList waiting_;
 };

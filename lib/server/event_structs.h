@@ -20,7 +20,9 @@ inline wsb_open_event open_event(const Session& session) noexcept {
           session.text(WSB_STRING_PATH).data(),
           session.text(WSB_STRING_QUERY).data(),
           session.text(WSB_STRING_SUBPROTOCOL).data(),
-          session.text(WSB_STRING_PEER).data()};
+          session.text(WSB_STRING_PEER).data(),
+          session.peer_port,
+          0};
 }
 
 inline wsb_message_event message_event(const Session& session, bool text, const uint8_t* data, size_t n) noexcept {

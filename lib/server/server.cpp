@@ -62,7 +62,7 @@ Server::Server(ServerConfig config, const wsb_callbacks& callbacks)
     : context_(std::move(config), callbacks), presence_(context_, workers_) {
   context_.presence = &presence_;
   if (context_.config.queue_delivery) {
-    auto queue = std::make_unique<EventQueue>(context_.config);
+    auto queue = std::make_unique<EventQueue>(context_);
     queue_ = queue.get();
     context_.delivery = std::move(queue);
   } else {

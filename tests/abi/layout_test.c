@@ -109,6 +109,8 @@ static void events(void) {
   FIELD(wsb_open_event, query);
   FIELD(wsb_open_event, subprotocol);
   FIELD(wsb_open_event, peer);
+  FIELD(wsb_open_event, peer_port);
+  FIELD(wsb_open_event, reserved);
   STRUCT(wsb_message_event);
   FIELD(wsb_message_event, size);
   FIELD(wsb_message_event, conn);

@@ -29,6 +29,7 @@ static void open_behind(Rig *rig, const void *header, size_t length, const char 
   wsb_conn_info_init(&info);
   assert_int_equal(wsb_conn_get_info(rig->server, open->conn, &info), WSB_OK);
   if (port != 0) assert_int_equal(info.peer_port, port);
+  assert_int_equal(open->as.open.peer_port, info.peer_port);
   client_free(client);
   rig_expect_close(rig, open->conn);
 }

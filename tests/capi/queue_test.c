@@ -303,6 +303,66 @@ static void refused_and_log(void **state) {
   assert_true(rig_count(rig, WSB_EVENT_LOG) > 0);
 }
 
+static uint64_t closed_connections(Rig *rig) {
+  wsb_metrics metrics;
+  wsb_metrics_init(&metrics);
+  assert_int_equal(wsb_server_get_metrics(rig->server, &metrics), WSB_OK);
+  return metrics.closed;
+}
+
+static int knock(Rig *rig) {
+  Client *client = client_tcp("127.0.0.1", rig->port, 0);
+  const int status = client_handshake(client, "/", NULL, PATIENCE_MS);
+  client_free(client);
+  return status;
+}
+
+/* Who comes and goes while the application stands still counts until it has been told. */
+static void check_counted(Rig *rig, int refusal) {
+  start(rig);
+  for (uint64_t i = 1; i <= 3; ++i) {
+    assert_int_equal(knock(rig), 101);
+    const uint64_t deadline = now_ms() + PATIENCE_MS;
+    while (closed_connections(rig) < i && now_ms() < deadline) pause_ms(1);
+    assert_int_equal(closed_connections(rig), i);
+  }
+  assert_int_equal(knock(rig), refusal);
+  take_until(rig, WSB_EVENT_CLOSE, 2);
+  assert_int_equal(knock(rig), 101);
+  finish(rig);
+}
+
+static void ended_connections_count_until_told(void **state) {
+  Rig *rig = *state;
+  rig->config.max_connections = 3;
+  check_counted(rig, 503);
+}
+
+static void ended_connections_of_an_address_count_until_told(void **state) {
+  Rig *rig = *state;
+  rig->config.max_connections_per_address = 3;
+  check_counted(rig, 429);
+}
+
+static void refusals_without_a_reader_are_bounded(void **state) {
+  Rig *rig = *state;
+  start(rig);
+  enum { MOST = 4096, KNOCKS = MOST + 100 };
+  for (int i = 0; i < KNOCKS; ++i) {
+    Client *client = client_tcp("127.0.0.1", rig->port, 0);
+    assert_int_equal(client_handshake(client, "/", "Origin: http://elsewhere.example\r\n", PATIENCE_MS), 403);
+    client_free(client);
+  }
+  while (take(rig, 1000) != 0) {
+  }
+  assert_int_equal(rig_count(rig, WSB_EVENT_REFUSED), MOST);
+  Client *client = client_tcp("127.0.0.1", rig->port, 0);
+  assert_int_equal(client_handshake(client, "/", "Origin: http://elsewhere.example\r\n", PATIENCE_MS), 403);
+  client_free(client);
+  take_until(rig, WSB_EVENT_REFUSED, MOST);
+  finish(rig);
+}
+
 /* Nobody need read: stop and destroy do not wait for the application. */
 static void unread_events(void **state) {
   Rig *rig = *state;
@@ -347,10 +407,21 @@ static void many_workers(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      RIG_TEST(not_without_queue), RIG_TEST(descriptor),         RIG_TEST(batches_with_max),
-      RIG_TEST(event_members),     RIG_TEST(ownership),          RIG_TEST(bound_of_messages),
-      RIG_TEST(bound_of_bytes),    RIG_TEST(held_batches_count), RIG_TEST(slow_application_keeps_peers),
-      RIG_TEST(refused_and_log),   RIG_TEST(unread_events),      RIG_TEST(many_workers),
+      RIG_TEST(not_without_queue),
+      RIG_TEST(descriptor),
+      RIG_TEST(batches_with_max),
+      RIG_TEST(event_members),
+      RIG_TEST(ownership),
+      RIG_TEST(bound_of_messages),
+      RIG_TEST(bound_of_bytes),
+      RIG_TEST(held_batches_count),
+      RIG_TEST(slow_application_keeps_peers),
+      RIG_TEST(refused_and_log),
+      RIG_TEST(unread_events),
+      RIG_TEST(many_workers),
+      RIG_TEST(ended_connections_count_until_told),
+      RIG_TEST(ended_connections_of_an_address_count_until_told),
+      RIG_TEST(refusals_without_a_reader_are_bounded),
   };
   return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
 }

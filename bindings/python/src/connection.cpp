@@ -422,8 +422,7 @@ void add_connection_types(py::module_& module) {
   async_connection_type = make_type(module, async_spec, connection_type);
 }
 
-Connection* make_connection(PyObject* type, Engine& engine, PyObject* engine_object, const wsb_open_event& event,
-                            uint32_t peer_port) {
+Connection* make_connection(PyObject* type, Engine& engine, PyObject* engine_object, const wsb_open_event& event) {
   auto* const python_type = reinterpret_cast<PyTypeObject*>(type);
   PyObject* const object = python_type->tp_alloc(python_type, 0);
   if (object == nullptr) throw py::error_already_set();
@@ -432,7 +431,7 @@ Connection* make_connection(PyObject* type, Engine& engine, PyObject* engine_obj
   c->engine = &engine;
   c->engine_object = Py_NewRef(engine_object);
   c->id = event.conn;
-  c->peer_port = peer_port;
+  c->peer_port = event.peer_port;
   c->close_info = Py_NewRef(Py_None);
   const auto text = [](const char* bytes) {
     return PyUnicode_DecodeUTF8(bytes, static_cast<Py_ssize_t>(std::strlen(bytes)), "replace");

@@ -76,8 +76,7 @@ extern PyTypeObject* async_connection_type;  // AsyncConnection
 void add_connection_types(py::module_& module);
 
 // A new object of `type`, a subclass of BaseConnection. Throws.
-Connection* make_connection(PyObject* type, Engine& engine, PyObject* engine_object, const wsb_open_event& event,
-                            uint32_t peer_port);
+Connection* make_connection(PyObject* type, Engine& engine, PyObject* engine_object, const wsb_open_event& event);
 
 inline Connection* as_connection(PyObject* object) noexcept {
   return reinterpret_cast<Connection*>(object);

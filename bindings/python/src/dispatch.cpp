@@ -31,15 +31,6 @@ PyObject* close_info(const wsb_close_event& event) {
 bool Engine::fetch() {
   if (wsb_server_next_events(server_, kMaxBatch, &batch_) != WSB_OK || batch_ == nullptr) return false;
   batch_at_ = 0;
-  ports_.clear();
-  const size_t count = wsb_batch_count(batch_);
-  for (size_t i = 0; i < count; ++i) {
-    const wsb_event* const event = wsb_batch_event(batch_, i);
-    if (event->type != WSB_EVENT_OPEN) continue;
-    wsb_conn_info info;
-    wsb_conn_info_init(&info);
-    ports_.push_back(wsb_conn_get_info(server_, event->conn, &info) == WSB_OK ? info.peer_port : 0);
-  }
   return true;
 }
 
@@ -105,8 +96,7 @@ Connection* Engine::find(uint64_t id) const noexcept {
 bool Engine::handle(const wsb_event& event) {
   try {
     if (event.type == WSB_EVENT_OPEN) {
-      opened(*event.open, ports_.empty() ? 0 : ports_[0]);
-      if (!ports_.empty()) ports_.erase(ports_.begin());
+      opened(*event.open);
       return PyErr_Occurred() == nullptr;
     }
     if (event.type == WSB_EVENT_REFUSED) refused(*event.refused);
@@ -130,13 +120,13 @@ bool Engine::handle(const wsb_event& event) {
 
 // ------------------------------------------------------------------------------------------------------------------ events
 
-void Engine::opened(const wsb_open_event& event, uint32_t peer_port) {
+void Engine::opened(const wsb_open_event& event) {
   auto* const head = static_cast<RequestHead*>(event.conn_user);
   if (head != nullptr) release_head(head);
   std::unique_ptr<RequestHead> owned(head);
   Ref object;
   try {
-    object = Ref(as_object(make_connection(connection_class_.get(), *this, self(), event, peer_port)));
+    object = Ref(as_object(make_connection(connection_class_.get(), *this, self(), event)));
     as_connection(object.get())->parts.head = std::move(owned);
     connections_.emplace(event.conn, as_connection(object.get()));
   } catch (const std::exception&) {

@@ -137,7 +137,7 @@ class Engine {
   void drop_batch() noexcept;
   bool process();  // false: a Python error that must go on
   bool handle(const wsb_event& event);
-  void opened(const wsb_open_event& event, uint32_t peer_port);
+  void opened(const wsb_open_event& event);
   void message(Connection* connection, const wsb_message_event& event);
   void pong(Connection* connection, const wsb_pong_event& event);
   void drained(Connection* connection);
@@ -170,7 +170,6 @@ class Engine {
 
   wsb_batch* batch_ = nullptr;
   size_t batch_at_ = 0;
-  std::vector<uint32_t> ports_;  // of the batch's opened connections
   bool dispatching_ = false;
   bool stopped_ = false;
   unsigned long dispatcher_ = 0;  // its thread
