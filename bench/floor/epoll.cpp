@@ -70,7 +70,6 @@ class Server {
     connection.fd = fd;
     connection.place = all_.size() - 1;
     watch(EPOLL_CTL_ADD, fd, EPOLLIN, &connection);
-    read(connection);
   }
 
   void on_event(Connection &connection, uint32_t events) {

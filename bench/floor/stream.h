@@ -1,4 +1,4 @@
-// The least of WebSocket that the load client needs to be answered: the upgrade, masks taken off, frames back. Nothing is checked or limited.
+// The least of WebSocket that the load client needs: the upgrade, masks taken off, frames back. Nothing is checked.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// io_uring: multishot accept and receive into provided buffers, descriptors only in the ring's own table, and all that a turn has to say handed over in
-// the one system call that also waits.
+// io_uring: multishot accept and receive into provided buffers, descriptors only in the ring's own table, and all that
+// a turn has to say handed over in the one system call that also waits.
 #include "uring.h"
 
 #include <liburing.h>
@@ -125,10 +125,11 @@ class Server {
     name(entry, Kind::kAccept, nullptr);
   }
 
-  void receive(Connection &connection) {
+  void receive(Connection &connection, unsigned hints = 0) {
     io_uring_sqe *const entry = this->entry();
     io_uring_prep_recv_multishot(entry, connection.slot, nullptr, 0, 0);
     entry->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    entry->ioprio = static_cast<uint16_t>(entry->ioprio | hints);
     entry->buf_group = kGroup;
     name(entry, Kind::kReceive, &connection);
   }
@@ -156,7 +157,7 @@ class Server {
     Connection &connection = *all_.back();
     connection.slot = slot;
     connection.place = all_.size() - 1;
-    receive(connection);
+    receive(connection, IORING_RECVSEND_POLL_FIRST);  // the request is mostly not there yet
   }
 
   void received(Connection &connection, const io_uring_cqe &done) {
