@@ -170,8 +170,8 @@ def floor(results):
             best = max((value for value in reached if value), default=0)
             missed.append([f"{workload.group}: {workload.title}", f"{least:.2f} times {title(peer)}", f"{ratio:.2f}",
                            *[f"{value:.2f}" if value else "-" for value in reached], "yes" if best >= least else "**no**"])
-    head = ["microseconds of CPU time each", "wsbeat", "bare calls, epoll", "bare calls, io_uring", "system calls: wsbeat", "epoll", "io_uring",
-            "wsbeat does, of what bare calls do with epoll"]
+    head = ["microseconds of CPU time each", "wsbeat", "bare calls, epoll", "bare calls, io_uring", "system calls each: wsbeat", "epoll", "io_uring",
+            "wsbeat's rate over that of bare calls, epoll"]
     text = markdown(head, rows)
     pairs = [(results.rate(workload.key, FLOORS[0]), results.rate(workload.key, FLOORS[1])) for workload in measured]
     times = [epoll / uring for epoll, uring in pairs if epoll and uring]
