@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures wsbeat-server and its peers with the same client, in interleaved rounds, server and client on one core each.
 
-What counts is work per second of the server's CPU time (user and system), so that neither the client nor other work on the machine decides.
+What counts is work per second of the server's CPU time (user and system, and what the kernel does for it in the thread of its core), so that neither
+the client nor other work on the machine decides.
 Results go to build/bench/results.json after every workload; bench/report.py makes docs/performance.md and its plots of them."""
 
 import argparse
@@ -38,6 +39,7 @@ class Bench:
         cores = sorted(os.sched_getaffinity(0))
         self.server_cores, self.client_core = {cores[0]}, cores[-1]
         self.all_cores = set(cores[:2])
+        self.softirq_thread = servers.softirq_thread(cores[0])
         self.runs, self.began = [], time.monotonic()
 
     def say(self, text):
@@ -55,6 +57,8 @@ class Bench:
 
     def load_command(self, server, load, **options):
         command = [str(self.build / "bench/load"), *load, "--port", str(server.port), "--server-pid", str(server.pid)]
+        if self.softirq_thread:
+            command += ["--server-pid", str(self.softirq_thread)]
         for name, value in options.items():
             command += ["--" + name, str(value)]
         return command

@@ -144,6 +144,17 @@ ALL = [
 BY_KEY = {server.key: server for server in ALL}
 
 
+def softirq_thread(core):
+    """The kernel thread that takes network work off who caused it, on this core; None where it cannot be seen."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text().strip() == f"ksoftirqd/{core}":
+                return int(path.parent.name)
+        except OSError:
+            pass  # a process that has just ended
+    return None
+
+
 def build_gorilla(build):
     """Debian has gorilla/websocket as source in its own GOPATH; nothing is fetched. Returns what went wrong, or None."""
     environment = os.environ | {"GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": ""}
