@@ -192,7 +192,7 @@ class Server {
     block->own = std::move(connection.kept);
     connection.kept_room = 0;
     const Taken taken = connection.stream.take(block->own.get(), connection.kept_size + size);
-    if (taken.out_size == 0) {  // all of it is kept, where it is
+    if (taken.out_size == 0 && !taken.refused) {  // all of it is kept, where it is
       connection.kept = std::move(block->own);
       connection.kept_room = connection.kept_size + size;
       connection.kept_size = taken.rest_size;
