@@ -69,16 +69,17 @@ def latency_table(results, workload):
 
 
 def idle_table(results, workload):
-    rows = []
+    rows, seconds = [], []
     for name in results.names(workload.key):
-        opened, runs = results.runs(workload.key, name, measured=False), results.runs(workload.key, name)
-        if not opened or not runs:
+        runs = results.runs(workload.key, name)
+        if not runs:
             rows.append([title(name), "failed: " + (results.error(workload.key, name) or "?"), "", "", "", ""])
             continue
         run = runs[0]
-        rows.append([title(name), number(opened[0]["opened_bytes"], 4), number(run["bytes"], 4), f"{100 * run['cpu_share']:.2f} %", run["pings"], run["lost"]])
-    seconds = [run["watched_s"] for name in results.names(workload.key) for run in results.runs(workload.key, name)]
-    head = ["", "bytes each, just opened", f"after {min(seconds, default=0):.0f} s", "of one core, a ping every 25 s", "pings since opening", "lost"]
+        watched = [number(run["bytes"], 4), f"{100 * run['cpu_share']:.2f} %", run["pings"]] if "cpu_share" in run else ["-", "-", "-"]
+        seconds += [run["watched_s"]] if "cpu_share" in run else []
+        rows.append([title(name), number(run["opened_bytes"], 4), *watched, run["lost"]])
+    head = ["", "bytes each, just opened", f"after {min(seconds, default=0):.0f} s more", "of one core, a ping every 25 s", "pings since opening", "lost"]
     return f"### {workload.group}: {workload.title}\n\n" + markdown(head, rows)
 
 
@@ -103,6 +104,7 @@ RATIOS = [("echo-64", "lws", 1.0), ("echo-64", "beast", 1.35), ("echo-64", "gori
           ("echo-64-deep", "beast", 10.0), ("echo-64-deep", "gorilla", 10.0), ("echo-64-deep", "ws", 10.0), ("echo-16k", "beast", 1.5),
           ("echo-16k", "gorilla", 5.0), ("echo-1m", "beast", 1.2), ("echo-1m", "gorilla", 2.5), ("fanout-1000", "lws", 1.15), ("fanout-1000", "beast", 1.35),
           ("fanout-1000", "gorilla", 1.7), ("handshakes", "lws", 2.0), ("handshakes", "gorilla", 3.0)]
+FLOORS = ("floor", "floor-uring")
 LEVEL_WITH_BEST = ["tls-1k", "tls-16k", "tls-1m", "handshakes-tls"]
 LEVEL = 0.97  # measurements of equals differ by so much
 IDLE_BYTES = 1792
@@ -132,24 +134,63 @@ def targets(results):
     for key in ("idle-9000", "idle-18000"):
         for run in results.runs(key, "wsbeat") if key in keyed else []:
             rows.append([name_of(key), f"at most {IDLE_BYTES:,} bytes each", number(run["bytes"], 4), verdict(run["bytes"] <= IDLE_BYTES)])
-            if key == "idle-9000":
+            if key == "idle-9000" and "cpu_share" in run:
                 rows.append([name_of(key), f"below {100 * IDLE_SHARE} % of a core", f"{100 * run['cpu_share']:.2f} %", verdict(run["cpu_share"] < IDLE_SHARE)])
-    if "latency" in keyed and results.runs("latency", "wsbeat"):
-        p99 = {name: results.median("latency", name, lambda run: run["p99_us"]) for name in results.names("latency")}
+    for key in (key for key in keyed if keyed[key].kind == "latency" and results.runs(key, "wsbeat")):
+        p99 = {name: results.median(key, name, lambda run: run["p99_us"]) for name in results.names(key)}
         best = min((name for name in p99 if name != "wsbeat" and p99[name]), key=p99.get, default=None)
         if best:
-            rows.append([name_of("latency"), f"p99 no worse than the best ({title(best)}: {number(p99[best])} us)", f"{number(p99['wsbeat'])} us",
+            rows.append([name_of(key), f"p99 no worse than the best ({title(best)}: {number(p99[best])} us)", f"{number(p99['wsbeat'])} us",
                          verdict(p99["wsbeat"] * LEVEL <= p99[best])])
     return markdown(["workload", "wanted", "measured", "reached"], rows)
+
+
+def floor_reaches(results, key, peer, name):
+    """How much more bare system calls do than a peer."""
+    ours, theirs = results.rate(key, name), results.rate(key, peer)
+    return ours / theirs if ours and theirs else None
+
+
+def floor(results):
+    """How far bare system calls come, and what they would reach of the ratios that are missed."""
+    measured = [workload for workload in results.workloads() if any(results.rate(workload.key, name) for name in FLOORS)]
+    if not measured:
+        return "Not measured."
+    rows, missed = [], []
+    for workload in measured:
+        rates = [results.rate(workload.key, name) for name in ("wsbeat", *FLOORS)]
+        share = f"{100 * rates[0] / rates[1]:.0f} %" if rates[0] and rates[1] else "-"
+        rows.append([f"{workload.group}: {workload.title}", *[number(1e6 / rate) if rate else "-" for rate in rates],
+                     *[number(results.calls(workload.key, name)) for name in ("wsbeat", *FLOORS)], share])
+        for _, peer, least in (held for held in RATIOS if held[0] == workload.key):
+            ratio = results.ratio(workload.key, peer)
+            if ratio is None or ratio >= least * (LEVEL if least == 1.0 else 1):
+                continue
+            reached = [floor_reaches(results, workload.key, peer, name) for name in FLOORS]
+            best = max((value for value in reached if value), default=0)
+            missed.append([f"{workload.group}: {workload.title}", f"{least:.2f} times {title(peer)}", f"{ratio:.2f}",
+                           *[f"{value:.2f}" if value else "-" for value in reached], "yes" if best >= least else "**no**"])
+    head = ["microseconds of CPU time each", "wsbeat", "bare calls, epoll", "bare calls, io_uring", "system calls each: wsbeat", "epoll", "io_uring",
+            "wsbeat's rate over that of bare calls, epoll"]
+    text = markdown(head, rows)
+    pairs = [(results.rate(workload.key, FLOORS[0]), results.rate(workload.key, FLOORS[1])) for workload in measured]
+    times = [epoll / uring for epoll, uring in pairs if epoll and uring]
+    if times:
+        text += f"\n\nBy io_uring the same work takes {min(times):.2f} to {max(times):.2f} times the CPU time that it takes by epoll."
+    if not missed:
+        return text + "\n\nEvery ratio that was wanted in these rows is reached."
+    beyond = sum(1 for row in missed if row[-1] != "yes")
+    return (text + f"\n\nRatios wanted in these rows and missed by wsbeat: {len(missed)}. Bare system calls miss {beyond} of them as well, either way:\n\n"
+            + markdown(["", "wanted", "wsbeat", "bare calls, epoll", "bare calls, io_uring", "bare calls reach it"], missed))
 
 
 def facts(table):
     return "\n".join(f"- {what}: {text}" for what, text in table.items())
 
 
-def footprint(build):
-    result = subprocess.run([str(build / "bench/footprint")], capture_output=True, text=True, check=False)
-    return "```text\n" + (result.stdout.strip() or "not built") + "\n```"
+def printed(program, *arguments):
+    result = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False) if program.exists() else None
+    return "```text\n" + (result and result.stdout.strip() or "not built") + "\n```"
 
 
 def profile(results):
@@ -182,7 +223,9 @@ def fill(text, results, build):
         if what == "tables":
             return "\n\n".join(TABLES[workload.kind](results, workload) for workload in results.workloads() if workload.group in argument.split(", "))
         return {"targets": lambda: targets(results), "machine": lambda: facts(results.saved["machine"]), "versions": lambda: facts(results.saved["versions"]),
-                "footprint": lambda: footprint(build), "settings": lambda: settings(results), "profile": lambda: profile(results), "calls": lambda: results.saved["calls_counted_by"]}[what]()
+                "footprint": lambda: printed(build / "bench/footprint"), "single_calls": lambda: printed(build / "bench/floor", "--calls"),
+                "floor": lambda: floor(results), "settings": lambda: settings(results), "profile": lambda: profile(results),
+                "calls": lambda: results.saved["calls_counted_by"]}[what]()
 
     return re.sub(r"\{\{(.*?)\}\}", value, text)
 
@@ -197,7 +240,7 @@ def main():
         sys.exit(f"{args.results} is missing: run bench/run.py first")
     results = Results(args.results)
     if args.print:
-        print(targets(results), *(TABLES[workload.kind](results, workload) for workload in results.workloads()), sep="\n\n")
+        print(targets(results), floor(results), *(TABLES[workload.kind](results, workload) for workload in results.workloads()), sep="\n\n")
         return
     template = (ROOT / "bench" / "performance.md.in").read_text()
     PAGE.write_text(fill(template, results, args.build))

@@ -23,7 +23,8 @@ class Results:
     def names(self, workload):
         """Servers that took part, in the order of the list."""
         taken = {run["server"] for run in self.saved["runs"] if run["workload"] == workload}
-        return sorted(taken, key=lambda name: ([s.key for s in servers.ALL].index(name.partition("/")[0]), name))
+        keys = [server.key for server in servers.ALL if not server.bare]
+        return sorted((name for name in taken if name.partition("/")[0] in keys), key=lambda name: (keys.index(name.partition("/")[0]), name))
 
     def workloads(self):
         done = {run["workload"] for run in self.saved["runs"]}

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures wsbeat-server and its peers with the same client, in interleaved rounds, server and client on one core each.
 
-What counts is work per second of the server's CPU time (user and system), so that neither the client nor other work on the machine decides.
+What counts is work per second of the server's CPU time (user and system, and what the kernel does for it in the thread of its core), so that neither
+the client nor other work on the machine decides.
 Results go to build/bench/results.json after every workload; bench/report.py makes docs/performance.md and its plots of them."""
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import re
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,8 +26,8 @@ sys.path.insert(0, str(servers.ROOT / "tests" / "support"))
 import certificates  # noqa: E402
 
 RESULTS = servers.ROOT / "build" / "bench" / "results.json"
-FULL = {"rounds": 3, "seconds": 0.6, "warmup": 0.2, "idle": 27, "mixed": 120, "mixed_peers": 8}
-QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 3, "mixed": 8, "mixed_peers": 5}
+FULL = {"rounds": 3, "seconds": 0.6, "warmup": 0.2, "idle": 25, "mixed": 120, "mixed_peers": 8}
+QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 2, "mixed": 8, "mixed_peers": 5}
 IDLE_SETTLE_S = 1.5
 LOAD_TIMEOUT_S = 300
 
@@ -37,6 +39,7 @@ class Bench:
         cores = sorted(os.sched_getaffinity(0))
         self.server_cores, self.client_core = {cores[0]}, cores[-1]
         self.all_cores = set(cores[:2])
+        self.softirq_thread = servers.softirq_thread(cores[0])
         self.runs, self.began = [], time.monotonic()
 
     def say(self, text):
@@ -54,6 +57,8 @@ class Bench:
 
     def load_command(self, server, load, **options):
         command = [str(self.build / "bench/load"), *load, "--port", str(server.port), "--server-pid", str(server.pid)]
+        if self.softirq_thread:
+            command += ["--server-pid", str(self.softirq_thread)]
         for name, value in options.items():
             command += ["--" + name, str(value)]
         return command
@@ -135,65 +140,67 @@ class Bench:
                 ["perf", "stat", "-e", "raw_syscalls:sys_enter", "true"], capture_output=True, check=False).returncode == 0
         return self._perf
 
+    def maximum(self, name):
+        """Messages per second as measured in this run; None if they were not."""
+        rates = [run["per_second"] for run in self.runs if run["workload"] == workloads.LATENCY_BASE and run["server"] == name and "per_second" in run]
+        return statistics.median(rates) if rates else None
+
+    def same_rate(self, names):
+        """Half of the slowest server's maximum, in round thousands."""
+        known = [rate for rate in map(self.maximum, names) if rate]
+        return max(min(known) // 2000 * 1000, 1000) if known else workloads.SAME_RATE
+
     def latency(self, workload, names):
         for run_round in range(self.settings["rounds"]):
             for name in names:
-                base = [run["per_second"] for run in self.runs
-                        if run["workload"] == workloads.LATENCY_BASE and run["server"] == name and "per_second" in run]
-
-                def measure(name=name, base=base):
+                def measure(name=name):
                     with self.start(name, workload) as server:
-                        rate = sorted(base)[len(base) // 2] if base else self.load(server, workload.load, seconds=0.5, warmup=0.2)["per_second"]
-                        return self.load(server, workload.load, rate=rate / 2, seconds=2 * self.settings["seconds"], warmup=self.settings["warmup"])
+                        rate = self.same_rate(names) if workload.same_rate else (
+                            self.maximum(name) or self.load(server, workload.load, seconds=0.5, warmup=0.2)["per_second"]) / 2
+                        return self.load(server, workload.load, rate=rate, seconds=2 * self.settings["seconds"], warmup=self.settings["warmup"])
                 entry = self.record(workload, name, run_round, measure)
                 if "error" not in entry:
                     self.say(f"  {name}: {entry['rate']:,.0f}/s, p50 {entry['p50_us']:.0f} us, p99 {entry['p99_us']:.0f} us")
 
     def idle(self, workload, names):
-        """All servers hold their connections at the same time: what they do meanwhile is next to nothing."""
-        held = []
-        try:
-            for name in names:
-                self.record(workload, name, "open", lambda name=name: self.hold(workload, name, held))
-            seconds = min(self.settings["idle"], workload.watch_s or self.settings["idle"])
-            self.say(f"  watching {len(held)} servers for {seconds} s")
-            before = [(time.monotonic(), server.cpu_seconds()) for _, server, *_ in held]
-            time.sleep(seconds)
-            for (name, server, client, memory), (since, cpu) in zip(held, before):
-                self.record(workload, name, 0, lambda: self.judge_idle(server, client, memory, since, cpu))
-        finally:
-            for _, server, client, _ in held:
-                client.kill()
-                client.wait()
-                server.stop()
+        """One server after the other: they would take the caches from each other."""
+        for name in names:
+            seconds = self.settings["idle"] if name in (workload.watched or names) else 0
+            entry = self.record(workload, name, 0, lambda name=name, seconds=seconds: self.hold(workload, name, seconds))
+            if "error" not in entry:
+                self.say(f"  {name}: {entry['opened_bytes']:,.0f} bytes each"
+                         + (f", {100 * entry['cpu_share']:.2f} % of a core, {entry['pings']:,} pings" if seconds else ""))
 
-    def hold(self, workload, name, held):
-        server = self.start(name, workload)
-        # Some first connections touch what is shared by all.
-        self.load(server, ("echo",), connections=64, seconds=0.2, warmup=0)
-        time.sleep(0.3)
-        before = server.memory_bytes()
-        client = subprocess.Popen(self.load_command(server, workload.load), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  preexec_fn=lambda: os.sched_setaffinity(0, {self.client_core}))
-        held.append((name, server, client, before))
+    def hold(self, workload, name, seconds):
+        with self.start(name, workload) as server:
+            # Some first connections touch what is shared by all.
+            self.load(server, ("echo",), connections=64, seconds=0.2, warmup=0)
+            time.sleep(0.3)
+            before = server.memory_bytes()
+            with subprocess.Popen(self.load_command(server, workload.load), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  preexec_fn=lambda: os.sched_setaffinity(0, {self.client_core})) as client:
+                try:
+                    return self.watch(server, client, before, seconds)
+                finally:
+                    client.kill()
+
+    @staticmethod
+    def watch(server, client, before, seconds):
         line = client.stdout.readline()
         if not line:
             raise RuntimeError("not all connections could be opened")
         time.sleep(IDLE_SETTLE_S)
         count = json.loads(line)["open"]
-        opened = (server.memory_bytes() - before) / count
-        self.say(f"  {name}: {opened:,.0f} bytes each")
-        return {"connections": count, "opened_bytes": opened}
-
-    @staticmethod
-    def judge_idle(server, client, memory, since, cpu):
-        seconds = time.monotonic() - since
-        share = (server.cpu_seconds() - cpu) / seconds
-        after = server.memory_bytes()
+        opened, watched = (server.memory_bytes() - before) / count, {}
+        if seconds:
+            since, cpu = time.monotonic(), server.cpu_seconds()
+            time.sleep(seconds)
+            watched["watched_s"] = time.monotonic() - since
+            watched["cpu_share"] = (server.cpu_seconds() - cpu) / watched["watched_s"]
+        after = (server.memory_bytes() - before) / count
         client.stdin.close()
         result = json.loads(client.stdout.readline())
-        count = server_connections(client)
-        return {"cpu_share": share, "watched_s": seconds, "pings": result["pings"], "lost": result["lost"], "bytes": (after - memory) / count}
+        return watched | {"connections": count, "opened_bytes": opened, "bytes": after, "pings": result["pings"], "lost": result["lost"]}
 
     def mixed(self, workload, names):
         for name in names:
@@ -208,11 +215,6 @@ class Bench:
                 self.say(f"  {name}: {entry['messages']:,} messages in {entry['seconds']:.0f} s, "
                          f"{1e6 * entry['server_cpu_seconds'] / entry['messages']:.2f} us of CPU each, p99 {entry['p99_us']:,.0f} us, "
                          f"peak {entry['peak_bytes'] / 2**20:,.1f} MiB")
-
-
-def server_connections(client):
-    """How many the client was asked for."""
-    return int(client.args[client.args.index("--connections") + 1])
 
 
 def choose(table, names, what):
@@ -268,7 +270,7 @@ def main():
         bench = Bench(args, settings, folder)
         for number, workload in enumerate(chosen, 1):
             bench.say(f"{number} of {len(chosen)}: {workload.key} ({workload.group}: {workload.title})")
-            names = [server.key for server in present if not workload.needs or workload.needs in server.can]
+            names = [server.key for server in present if (not workload.needs or workload.needs in server.can) and (workload.floor or not server.bare)]
             if workload.servers:
                 names = [name for name in workload.servers if name.partition("/")[0] in names]
             getattr(bench, workload.kind)(workload, names)

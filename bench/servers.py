@@ -1,4 +1,4 @@
-"""wsbeat-server and its peers: how each is started, on which core, and what it can do."""
+"""wsbeat-server, its peers and the floor below them all: how each is started, on which core, and what it can do."""
 
 import os
 import re
@@ -15,6 +15,8 @@ START_TIMEOUT_S = 15.0
 
 class Server:
     """One kind of server. `flags` of start(): broadcast, deflate, tls (certificate, key), heartbeat (seconds), workers."""
+
+    bare = False  # only a measure, no server to be compared with
 
     def __init__(self, key, title, command, can=("deflate",), quick=True):
         self.key, self.title, self.command, self.can, self.quick = key, title, command, set(can), quick
@@ -46,6 +48,19 @@ class Wsbeat(Server):
         out += ["--deflate"] if deflate else []
         out += ["--heartbeat-ms", str(heartbeat * 1000)] if heartbeat else []
         return out + (["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else [])
+
+
+class Floor(Server):
+    """Bare system calls (bench/floor)."""
+
+    bare = True
+
+    def missing(self, build):
+        problem = super().missing(build)
+        if problem is None:
+            tried = subprocess.run([*self.command(build), "--check"], capture_output=True, text=True, check=False)
+            problem = tried.stderr.strip() or "it does not start" if tried.returncode else None
+        return problem
 
 
 class Running:
@@ -123,8 +138,21 @@ ALL = [
     Server("ws", "npm ws", lambda build: ["node", str(PEERS / "ws/server.mjs")]),
     Server("websockets", "Python websockets", lambda build: ["/usr/bin/python3", str(PEERS / "websockets_server.py")], quick=False),
     Server("aiohttp", "Python aiohttp", lambda build: ["/usr/bin/python3", str(PEERS / "aiohttp_server.py")], quick=False),
+    Floor("floor", "bare system calls, epoll", _program("bench/floor"), can=()),
+    Floor("floor-uring", "bare system calls, io_uring", _program("bench/floor", "--uring"), can=()),
 ]
 BY_KEY = {server.key: server for server in ALL}
+
+
+def softirq_thread(core):
+    """The kernel thread that takes network work off who caused it, on this core; None where it cannot be seen."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text().strip() == f"ksoftirqd/{core}":
+                return int(path.parent.name)
+        except OSError:
+            pass  # a process that has just ended
+    return None
 
 
 def build_gorilla(build):
@@ -155,6 +183,7 @@ def versions(build):
         "libuv": debian("libuv1-dev"),
         "OpenSSL": debian("libssl-dev"),
         "Boost": debian("libboost-dev"),
+        "liburing": debian("liburing-dev"),
         "gorilla/websocket": debian("golang-github-gorilla-websocket-dev"),
         "Go": first(["go", "version"]).removeprefix("go version "),
         "node": first(["node", "--version"]),

@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 
 build_packages="cmake ninja-build g++ make pkg-config libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev nlohmann-json3-dev libnats-dev"
 deb_packages="dpkg-dev fakeroot file"
-bench_packages="libbenchmark-dev libboost-dev golang-go golang-github-gorilla-websocket-dev python3-websockets python3-aiohttp
+# liburing: what bare system calls cost is measured both by epoll and by io_uring.
+bench_packages="libbenchmark-dev libboost-dev liburing-dev golang-go golang-github-gorilla-websocket-dev python3-websockets python3-aiohttp
   python3-uvloop python3-matplotlib linux-perf strace openssl nats-server"
 test_packages="ccache libcmocka-dev libgtest-dev clang clang-format clang-tidy abigail-tools python3-pytest
   python3-pytest-timeout python3-dev python3-venv python3-pip python3-setuptools python3-wheel python3-build python3-pybind11 pybind11-dev

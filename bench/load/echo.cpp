@@ -14,7 +14,7 @@ constexpr size_t kMostBehind = 100000;  // messages of one connection: the serve
 class Echo final : public Workload {
  public:
   explicit Echo(const Options &options)
-      : options_(options), pattern_(make_pattern(options, options.size, options.depth)), window_(options.server_pid) {}
+      : options_(options), pattern_(make_pattern(options, options.size, options.depth)), window_(options.server_pids) {}
 
   void run() {
     Engine engine(options_);

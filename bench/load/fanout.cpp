@@ -10,7 +10,7 @@ namespace {
 class Fanout final : public Workload {
  public:
   explicit Fanout(const Options &options)
-      : options_(options), pattern_(make_pattern(options, options.size, 1)), window_(options.server_pid) {}
+      : options_(options), pattern_(make_pattern(options, options.size, 1)), window_(options.server_pids) {}
 
   void run() {
     Engine engine(options_);

@@ -14,7 +14,7 @@ class Handshakes final : public Workload {
       : options_(options),
         whole_visits_(whole_visits),
         pattern_(make_pattern(options, options.size, 1)),
-        window_(options.server_pid) {}
+        window_(options.server_pids) {}
 
   void run() {
     Engine engine(options_);

@@ -31,7 +31,7 @@ void run_idle(const Options &options) {
   Idle workload;
   Engine engine(options);
   const auto links = engine.open_all(workload, options.connections);
-  Window window(options.server_pid);
+  Window window(options.server_pids);
   window.begin();
   std::printf("{\"workload\":\"idle\",\"open\":%zu}\n", links.size());
   std::fflush(stdout);

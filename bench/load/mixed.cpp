@@ -97,7 +97,7 @@ class Mixed {
  public:
   explicit Mixed(const Options &options)
       : options_(options),
-        window_(options.server_pid),
+        window_(options.server_pids),
         engine_(options),
         talk_(make_pattern(options, kTalkBytes, 1)),
         visit_(make_pattern(options, kVisitBytes, kVisitMessages)),

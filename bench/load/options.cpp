@@ -36,7 +36,8 @@ void usage(FILE *out) {
       "  --rate N            echo: messages a second in all, latency from when each was due\n"
       "  --warmup SECONDS    not measured (0.5)\n"
       "  --seconds SECONDS   measured (3)\n"
-      "  --server-pid PID    also prints that process's CPU time over the measured window\n",
+      "  --server-pid PID    also prints that process's CPU time over the measured window; may be repeated: their "
+      "sum\n",
       out);
 }
 
@@ -108,7 +109,7 @@ Options parse(int argc, char **argv) {
         options.seconds = number(name, optarg, 0.1, 3600);
         break;
       case 'P':
-        options.server_pid = static_cast<long>(number(name, optarg, 1, 1 << 30));
+        options.server_pids.push_back(static_cast<long>(number(name, optarg, 1, 1 << 30)));
         break;
       case 'H':
         usage(stdout);

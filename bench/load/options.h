@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace load {
 
@@ -20,7 +21,7 @@ struct Options {
   double rate = 0;  // messages a second over all connections; 0: as fast as the echoes come
   double warmup_s = 0.5;
   double seconds = 3.0;
-  long server_pid = 0;
+  std::vector<long> server_pids;
 };
 
 // Ends the process on --help and on what it does not understand.

@@ -24,8 +24,10 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(t.tv_sec) * 1000000000U + static_cast<uint64_t>(t.tv_nsec);
 }
 
+namespace {
+
 // From schedstat, which counts nanoseconds; /proc/PID/stat counts ticks of 10 ms. Threads that have ended are in neither.
-double cpu_seconds(long pid) {
+uint64_t cpu_ns(long pid) {
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
   DIR *folder = opendir(tasks.c_str());
   if (folder == nullptr) die(tasks);
@@ -39,6 +41,14 @@ double cpu_seconds(long pid) {
     std::fclose(file);
   }
   closedir(folder);
+  return total;
+}
+
+}  // namespace
+
+double cpu_seconds(const std::vector<long> &pids) {
+  uint64_t total = 0;
+  for (const long pid : pids) total += cpu_ns(pid);
   return static_cast<double>(total) / 1e9;
 }
 
@@ -71,16 +81,16 @@ double Histogram::percentile_us(double share) const {
 void Window::begin() {
   messages = 0;
   latency.clear();
-  cpu_before_ = server_pid_ != 0 ? cpu_seconds(server_pid_) : 0;
+  cpu_before_ = cpu_seconds(server_pids_);
   began_ = now_ns();
 }
 
 void Window::print(const char *workload, const std::string &more) const {
   const double seconds = static_cast<double>(now_ns() - began_) / 1e9;
   std::string text = more;
-  if (server_pid_ != 0) {
+  if (!server_pids_.empty()) {
     char cpu[64];
-    std::snprintf(cpu, sizeof cpu, ",\"server_cpu_seconds\":%.4f", cpu_seconds(server_pid_) - cpu_before_);
+    std::snprintf(cpu, sizeof cpu, ",\"server_cpu_seconds\":%.4f", cpu_seconds(server_pids_) - cpu_before_);
     text += cpu;
   }
   std::printf("{\"workload\":\"%s\",\"messages\":%llu,\"seconds\":%.3f,\"per_second\":%.0f", workload,

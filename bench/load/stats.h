@@ -11,8 +11,8 @@ namespace load {
 
 uint64_t now_ns();
 
-// User and system time of all threads of a process, in seconds.
-double cpu_seconds(long pid);
+// User and system time of all threads of these processes, in seconds.
+double cpu_seconds(const std::vector<long> &pids);
 
 // Latencies in logarithmic buckets of 1/16 octave, from 1 ns: at most 6 % off.
 class Histogram {
@@ -31,7 +31,7 @@ class Histogram {
 // What is measured: from begin() to print().
 class Window {
  public:
-  explicit Window(long server_pid) : server_pid_(server_pid) {}
+  explicit Window(const std::vector<long> &server_pids) : server_pids_(server_pids) {}
   void begin();
   // One JSON object. `more`: further members, each with a comma before it.
   void print(const char *workload, const std::string &more = "") const;
@@ -40,7 +40,7 @@ class Window {
   Histogram latency;
 
  private:
-  long server_pid_;
+  const std::vector<long> &server_pids_;
   uint64_t began_ = 0;
   double cpu_before_ = 0;
 };

@@ -149,7 +149,7 @@ def test_flags_are_those_of_the_program():
 
 @each_document
 def test_flags_that_are_mentioned_exist(path):
-    others = {"--cflags", "--libs", "--install", "--prefix", "--no-build-isolation", "--haproxy-protocol", "--cluster", "--routes"}
+    others = {"--cflags", "--libs", "--install", "--prefix", "--no-build-isolation", "--haproxy-protocol", "--cluster", "--routes", "--calls"}
     assert set(re.findall(FLAG, path.read_text())) - set(re.findall(FLAG, run("--help").stdout)) <= others
 
 
