@@ -1,6 +1,7 @@
 // Accepting sockets and handing them to lws; backing off when descriptors run out.
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,8 +24,8 @@ namespace wsb::net {
 namespace {
 
 constexpr int kAcceptsPerTurn = 128;
-constexpr int kMostBacklog = 65536;       // wsb_config's limit: no more can wait when accepting ends
-constexpr uint64_t kAcceptPauseMs = 100;  // after EMFILE and its like
+constexpr int kMostBacklog = 65536;               // wsb_config's limit: no more can wait when accepting ends
+constexpr core::TimeUs kAcceptPauseUs = 100'000;  // after EMFILE and its like
 
 core::PeerAddress peer_address(const sockaddr_storage& address) {
   core::PeerAddress peer;
@@ -46,23 +47,20 @@ core::PeerAddress peer_address(const sockaddr_storage& address) {
   return peer;
 }
 
-void on_listener(uv_poll_t* handle, int /*status*/, int /*events*/) {
-  static_cast<Loop::Impl*>(handle->data)->accept_waiting(kAcceptsPerTurn);
-}
-
-void on_pause_over(uv_timer_t* handle) {
-  static_cast<Loop::Impl*>(handle->data)->watch_listener();
-}
-
 }  // namespace
 
+void Loop::Impl::Acceptor::ready(uint32_t /*events*/) {
+  loop.accept_waiting(kAcceptsPerTurn);
+}
+
 void Loop::Impl::watch_listener() noexcept {
-  if (listen_fd >= 0) uv_poll_start(&listener, UV_READABLE, on_listener);
+  if (acceptor.fd < 0 || watch(EPOLL_CTL_ADD, acceptor.fd, EPOLLIN, &acceptor)) return;
+  accept_again_at = clock() + kAcceptPauseUs;
 }
 
 void Loop::Impl::pause_accepting(int error) noexcept {
-  uv_poll_stop(&listener);
-  uv_timer_start(&accept_pause, on_pause_over, kAcceptPauseMs, 0);
+  (void)watch(EPOLL_CTL_DEL, acceptor.fd, 0, nullptr);
+  accept_again_at = clock() + kAcceptPauseUs;
   if (accept_failing) return;
   accept_failing = true;
   try {
@@ -72,10 +70,10 @@ void Loop::Impl::pause_accepting(int error) noexcept {
 }
 
 void Loop::Impl::accept_waiting(int most) noexcept {
-  for (int i = 0; i < most && listen_fd >= 0; ++i) {
+  for (int i = 0; i < most && acceptor.fd >= 0; ++i) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
-    const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(acceptor.fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       accept_failing = false;
       adopt(fd, peer);
@@ -149,29 +147,25 @@ void Loop::Impl::serve(std::unique_ptr<TlsSocket> socket) noexcept {
 }
 
 void Loop::listen(int fd) {
-  const int failed = uv_poll_init(&impl_->loop, &impl_->listener, fd);
-  if (failed != 0) {
+  if (!impl_->watch(EPOLL_CTL_ADD, fd, EPOLLIN, &impl_->acceptor)) {
+    const int error = errno;
     ::close(fd);
-    throw NetError(Fault::kSystem, with_errno("watching the listening socket", -failed));
+    throw NetError(Fault::kSystem, with_errno("watching the listening socket", error));
   }
-  impl_->listen_fd = fd;
-  impl_->listener.data = impl_.get();
-  impl_->watch_listener();
+  impl_->acceptor.fd = fd;
 }
 
 void Loop::stop_listening(bool takes_waiting) noexcept {
-  if (impl_->listen_fd < 0) return;
+  if (impl_->acceptor.fd < 0) return;
   if (takes_waiting) impl_->accept_waiting(kMostBacklog);
   impl_->close_listener();
 }
 
 void Loop::Impl::close_listener() noexcept {
-  if (listen_fd < 0) return;
-  uv_timer_stop(&accept_pause);
-  uv_poll_stop(&listener);
-  uv_close(reinterpret_cast<uv_handle_t*>(&listener), nullptr);
-  ::close(listen_fd);
-  listen_fd = -1;
+  if (acceptor.fd < 0) return;
+  accept_again_at = core::kNever;
+  (void)watch(EPOLL_CTL_DEL, acceptor.fd, 0, nullptr);  // closing is not enough: other processes may hold it
+  ::close(std::exchange(acceptor.fd, -1));
 }
 
 }  // namespace wsb::net

@@ -1,4 +1,4 @@
-// The loop's life: libuv handles, the lws context and its two-step end, turns and alarms. Knows lws callback reasons, has no policy.
+// The loop's life: the epoll set, turns and alarms; for TLS libuv's handles, the lws context and its two-step end. Knows lws callback reasons, has no policy.
 #include "net/loop.h"
 
 #include <signal.h>
@@ -26,7 +26,7 @@ namespace {
 
 constexpr unsigned kReadBufferBytes = 256 * 1024;  // one per worker
 constexpr unsigned kNoLwsTimeoutSecs = 365 * 24 * 3600;
-constexpr size_t kSocketEventsAtOnce = 256;
+constexpr size_t kEventsAtOnce = 256;
 constexpr size_t kDescriptorsOfUv = 6;   // epoll, two of a pipe, eventfd; the first loop of the process two more
 constexpr size_t kDescriptorsOfLws = 4;  // random numbers, eventfd; two for a moment, to load its plugin
 
@@ -78,54 +78,81 @@ int on_lws(lws* wsi, lws_callback_reasons reason, void* user, void* in, size_t n
 }  // namespace
 
 Loop::Impl::Impl(core::TransportEvents& events_in, const LoopConfig& config_in)
-    : events(events_in), config(config_in), credentials(config_in.credentials) {
-  const std::lock_guard<std::mutex> lock(lws_mutex());
-  need_descriptors<kDescriptorsOfUv>();
-  const int failed = uv_loop_init(&loop);
-  if (failed != 0) throw NetError(Fault::kSystem, with_errno("event loop", -failed));
-  uv_prepare_init(&loop, &prepare);
-  uv_check_init(&loop, &check);
-  uv_timer_init(&loop, &alarm);
-  uv_timer_init(&loop, &accept_pause);
-  uv_async_init(&loop, &async, [](uv_async_t* handle) { static_cast<Impl*>(handle->data)->events.on_wake(); });
-  prepare.data = check.data = alarm.data = accept_pause.data = async.data = this;
-  // lws may read in the idle phase, before the wait: its output must not lie there meanwhile.
-  uv_prepare_start(&prepare, [](uv_prepare_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
-  uv_check_start(&check, [](uv_check_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
-}
-
-void Loop::Impl::open_sockets() {
-  sockets_fd = ::epoll_create1(EPOLL_CLOEXEC);
-  if (sockets_fd < 0) throw NetError(Fault::kSystem, with_errno("event loop", errno));
-  const int failed = uv_poll_init(&loop, &sockets, sockets_fd);
-  if (failed != 0) {
-    ::close(std::exchange(sockets_fd, -1));
-    throw NetError(Fault::kSystem, with_errno("event loop", -failed));
+    : events(events_in), config(config_in), set_fd(::epoll_create1(EPOLL_CLOEXEC)), credentials(config_in.credentials) {
+  waker.fd = set_fd < 0 ? -1 : ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (waker.fd < 0 || !watch(EPOLL_CTL_ADD, waker.fd, EPOLLIN, &waker)) {
+    const int error = errno;
+    close_set();
+    throw NetError(Fault::kSystem, with_errno("event loop", error));
   }
-  sockets.data = this;
-  uv_poll_start(&sockets, UV_READABLE,
-                [](uv_poll_t* handle, int, int) { static_cast<Impl*>(handle->data)->serve_sockets(); });
-}
-
-// A socket ends in its own event or between turns, so none of this list can be gone.
-void Loop::Impl::serve_sockets() {
-  std::array<epoll_event, kSocketEventsAtOnce> news;
-  const int count = ::epoll_wait(sockets_fd, news.data(), static_cast<int>(news.size()), 0);
-  for (int i = 0; i < count; ++i)
-    static_cast<PlainSocket*>(news[static_cast<size_t>(i)].data.ptr)->ready(news[static_cast<size_t>(i)].events);
-}
-
-void Loop::Impl::close_sockets() noexcept {
-  if (sockets_fd < 0) return;
-  uv_close(reinterpret_cast<uv_handle_t*>(&sockets), nullptr);
-  ::close(std::exchange(sockets_fd, -1));
 }
 
 Loop::Impl::~Impl() {
   close_listener();
-  close_sockets();
-  close_context();
-  uv_loop_close(&loop);
+  close_lws();
+  close_set();
+}
+
+void Loop::Impl::close_set() noexcept {
+  if (waker.fd >= 0) ::close(waker.fd);
+  if (set_fd >= 0) ::close(set_fd);
+}
+
+bool Loop::Impl::watch(int operation, int fd, uint32_t wishes, Watched* watched) const noexcept {
+  epoll_event event{};
+  event.events = wishes;
+  event.data.ptr = watched;
+  return ::epoll_ctl(set_fd, operation, fd, &event) == 0;
+}
+
+// What is watched ends in its own event or between turns, so none of this list can be gone.
+void Loop::Impl::serve(int timeout_ms) {
+  std::array<epoll_event, kEventsAtOnce> news;
+  const int count = ::epoll_wait(set_fd, news.data(), static_cast<int>(news.size()), timeout_ms);
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = news[static_cast<size_t>(i)];
+    static_cast<Watched*>(event.data.ptr)->ready(event.events);
+  }
+}
+
+void Loop::Impl::Waker::ready(uint32_t /*events*/) {
+  uint64_t wakes = 0;
+  (void)!::read(fd, &wakes, sizeof wakes);
+  loop.events.on_wake();
+}
+
+int Loop::Impl::wait_ms() const noexcept {
+  const core::TimeUs at = next_deadline();
+  if (at == core::kNever) return -1;
+  const core::TimeUs now_us = clock();
+  return at <= now_us ? 0 : static_cast<int>(std::min<core::TimeUs>((at - now_us + 999) / 1000, INT_MAX));
+}
+
+void Loop::Impl::on_due() {
+  if (next_deadline() == core::kNever) return;
+  const core::TimeUs at = clock();
+  if (at >= accept_again_at) {
+    accept_again_at = core::kNever;
+    watch_listener();
+  }
+  if (at < alarm_at) return;
+  const core::TimeUs late = at - alarm_at;
+  alarm_at = core::kNever;
+  now = at;
+  events.on_alarm(at, late);
+}
+
+void Loop::Impl::run() {
+  if (has_uv) {
+    uv_run(&loop, UV_RUN_DEFAULT);
+    return;
+  }
+  for (;;) {
+    turn();
+    if (stopped) return;
+    serve(wait_ms());
+    on_due();
+  }
 }
 
 void Loop::Impl::turn() {
@@ -134,11 +161,62 @@ void Loop::Impl::turn() {
   now = 0;
 }
 
+// ----------------------------------------------------------------------------------------------------- lws, for TLS alone
+
+void Loop::Impl::open_lws() {
+  {
+    const std::lock_guard<std::mutex> lock(lws_mutex());
+    need_descriptors<kDescriptorsOfUv>();
+    int failed = uv_loop_init(&loop);
+    if (failed != 0) throw NetError(Fault::kSystem, with_errno("event loop", -failed));
+    failed = uv_poll_init(&loop, &poll, set_fd);
+    if (failed != 0) {
+      uv_loop_close(&loop);
+      throw NetError(Fault::kSystem, with_errno("event loop", -failed));
+    }
+    has_uv = true;
+    uv_prepare_init(&loop, &prepare);
+    uv_check_init(&loop, &check);
+    uv_timer_init(&loop, &timer);
+  }
+  prepare.data = check.data = timer.data = poll.data = this;
+  // lws may read in the idle phase, before the wait: its output must not lie there meanwhile.
+  uv_prepare_start(&prepare, [](uv_prepare_t* handle) {
+    auto* impl = static_cast<Impl*>(handle->data);
+    impl->turn();
+    impl->arm_timer();
+  });
+  uv_check_start(&check, [](uv_check_t* handle) { static_cast<Impl*>(handle->data)->turn(); });
+  uv_poll_start(&poll, UV_READABLE, [](uv_poll_t* handle, int, int) { static_cast<Impl*>(handle->data)->serve(0); });
+  open_context();
+}
+
+void Loop::Impl::arm_timer() noexcept {
+  const core::TimeUs at = next_deadline();
+  if (at == timer_set_for) return;
+  timer_set_for = at;
+  if (at == core::kNever) {
+    uv_timer_stop(&timer);
+    return;
+  }
+  uv_update_time(&loop);
+  const uint64_t at_ms = (at + 999) / 1000;
+  const uint64_t now_ms = uv_now(&loop);
+  uv_timer_start(
+      &timer,
+      [](uv_timer_t* handle) {
+        auto* impl = static_cast<Impl*>(handle->data);
+        impl->timer_set_for = core::kNever;
+        impl->on_due();
+      },
+      at_ms > now_ms ? at_ms - now_ms : 0, 0);
+}
+
 // Everything of ours is closed first, so that the loop lives only as long as lws has handles on it.
-void Loop::Impl::close_context() noexcept {
+void Loop::Impl::close_lws() noexcept {
+  if (!has_uv) return;
   for (auto* handle : {reinterpret_cast<uv_handle_t*>(&prepare), reinterpret_cast<uv_handle_t*>(&check),
-                       reinterpret_cast<uv_handle_t*>(&alarm), reinterpret_cast<uv_handle_t*>(&accept_pause),
-                       reinterpret_cast<uv_handle_t*>(&async)}) {
+                       reinterpret_cast<uv_handle_t*>(&timer), reinterpret_cast<uv_handle_t*>(&poll)}) {
     uv_close(handle, nullptr);
   }
   const std::lock_guard<std::mutex> lock(lws_mutex());
@@ -146,6 +224,7 @@ void Loop::Impl::close_context() noexcept {
   while (uv_run(&loop, UV_RUN_NOWAIT) != 0) {
   }
   if (context != nullptr) lws_context_destroy(context);
+  uv_loop_close(&loop);
 }
 
 void Loop::Impl::open_context() {
@@ -162,8 +241,7 @@ void Loop::Impl::open_context() {
   void* loops[] = {&loop};
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
-  if (config.tls.enabled()) info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+  info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   info.foreign_loops = loops;
   info.protocols = kProtocols;
   info.pt_serv_buf_size = kReadBufferBytes;
@@ -176,11 +254,9 @@ void Loop::Impl::open_context() {
   if (context == nullptr)
     throw NetError(Fault::kSystem, "libwebsockets cannot make a context (is its libuv plugin installed?)");
   info.vhost_name = "wsbeat";
-  if (config.tls.enabled()) {
-    info.alpn = "http/1.1";
-    info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;  // without files: set_up_tls brings the certificate
-    info.provided_client_ssl_ctx = config.credentials->idle_context();
-  }
+  info.alpn = "http/1.1";
+  info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;  // without files: set_up_tls brings the certificate
+  info.provided_client_ssl_ctx = config.credentials->idle_context();
   vhost = lws_create_vhost(context, &info);
   if (!tls_error.empty()) throw NetError(Fault::kTls, tls_error);
   if (vhost == nullptr) throw NetError(Fault::kSystem, "libwebsockets cannot make a vhost");
@@ -199,21 +275,21 @@ bool Loop::Impl::set_up_tls(ssl_ctx_st* made) noexcept {
 }
 
 Loop::Loop(core::TransportEvents& events, const LoopConfig& config) : impl_(std::make_unique<Impl>(events, config)) {
-  // When one throws, ~Impl takes back what was made.
-  impl_->open_sockets();
-  impl_->open_context();
+  if (config.tls.enabled()) impl_->open_lws();  // when it throws, ~Impl takes back what was made
 }
 
 Loop::~Loop() = default;
 
 void Loop::run() {
-  uv_run(&impl_->loop, UV_RUN_DEFAULT);
+  impl_->run();
 }
 void Loop::stop() noexcept {
-  uv_stop(&impl_->loop);
+  impl_->stopped = true;
+  if (impl_->has_uv) uv_stop(&impl_->loop);
 }
 void Loop::wake() noexcept {
-  uv_async_send(&impl_->async);
+  const uint64_t one = 1;
+  (void)!::write(impl_->waker.fd, &one, sizeof one);
 }
 
 core::TimeUs Loop::clock() noexcept {
@@ -226,23 +302,7 @@ core::TimeUs Loop::now() noexcept {
 }
 
 void Loop::set_alarm(core::TimeUs at) noexcept {
-  if (at >= impl_->alarm_at) return;
-  uv_update_time(&impl_->loop);
-  impl_->alarm_at = std::max(at, clock());
-  const uint64_t at_ms = (at + 999) / 1000;
-  const uint64_t now_ms = uv_now(&impl_->loop);
-  uv_timer_start(
-      &impl_->alarm,
-      [](uv_timer_t* handle) {
-        auto* impl = static_cast<Impl*>(handle->data);
-        const core::TimeUs now = clock();
-        const core::TimeUs late = now > impl->alarm_at ? now - impl->alarm_at : 0;
-        impl->alarm_at = core::kNever;
-        impl->now = now;
-        impl->events.on_alarm(now, late);
-        impl->turn();
-      },
-      at_ms > now_ms ? at_ms - now_ms : 0, 0);
+  if (at < impl_->alarm_at) impl_->alarm_at = std::max(at, clock());
 }
 
 void Loop::use_credentials(std::shared_ptr<const Credentials> credentials) noexcept {

@@ -1,4 +1,4 @@
-// A worker's event loop: libuv, an lws context on it, the listening socket, one alarm, wake-ups from other threads.
+// A worker's event loop: plain connections, an lws context for those over TLS, the listening socket, one alarm, wake-ups from other threads.
 #pragma once
 
 #include <cstdint>

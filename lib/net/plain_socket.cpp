@@ -19,10 +19,7 @@ constexpr size_t kLeastPlacedBytes = 32 * 1024;  // less is not worth a read of 
 }  // namespace
 
 bool PlainSocket::watch() noexcept {
-  epoll_event event{};
-  event.events = wishes();
-  event.data.ptr = this;
-  return ::epoll_ctl(loop_.sockets_fd, EPOLL_CTL_ADD, fd_, &event) == 0;
+  return loop_.watch(EPOLL_CTL_ADD, fd_, wishes(), this);
 }
 
 // Errors and the peer's end are reported whether we wish for anything or not; edge-triggered, while paused, once.
@@ -31,10 +28,7 @@ uint32_t PlainSocket::wishes() const noexcept {
 }
 
 void PlainSocket::follow_wishes() noexcept {
-  epoll_event event{};
-  event.events = wishes();
-  event.data.ptr = this;
-  (void)::epoll_ctl(loop_.sockets_fd, EPOLL_CTL_MOD, fd_, &event);  // cannot fail for a descriptor that is in the set
+  (void)loop_.watch(EPOLL_CTL_MOD, fd_, wishes(), this);  // cannot fail for a descriptor that is in the set
 }
 
 void PlainSocket::ready(uint32_t events) {

@@ -1,4 +1,4 @@
-// A plain connection's transport: the socket itself, in the worker's own epoll set. What lws and libuv add to one is of use to TLS alone: allocations
+// A plain connection's transport: the socket itself, in the loop's epoll set. What lws and libuv add to one is of use to TLS alone: allocations
 // larger than all of ours, up to seven changes of the epoll set for one connection, a poll without waiting after every event, an eventfd written at
 // every accept, and where lws's assertions are on, as in Debian's build, a search through the table of all descriptors at every end.
 #pragma once
@@ -9,7 +9,7 @@
 
 namespace wsb::net {
 
-class PlainSocket final : public Socket {
+class PlainSocket final : public Socket, public Watched {
  public:
   PlainSocket(Loop::Impl& loop, int fd) noexcept : Socket(loop, fd) {}
 
@@ -21,8 +21,7 @@ class PlainSocket final : public Socket {
 
   // Begins to read. From here on it frees itself when it has ended. False: it cannot be watched, and is the caller's.
   bool watch() noexcept;
-  // The kernel has news of it.
-  void ready(uint32_t events);
+  void ready(uint32_t events) override;
 
  private:
   ~PlainSocket() override = default;

@@ -1,6 +1,7 @@
 // Never takes more than the header: what waits is looked at first, and then only what belongs to the header is read.
 #include "net/prelude.h"
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,33 +17,27 @@ namespace wsb::net {
 
 void Prelude::begin(Loop::Impl& loop, int fd, core::PeerAddress peer) {
   auto* prelude = new Prelude(loop, fd);
-  if (uv_poll_init(&loop.loop, &prelude->poll_, fd) != 0) {
+  if (!loop.watch(EPOLL_CTL_ADD, fd, EPOLLIN, prelude)) {
     delete prelude;
     throw std::bad_alloc();  // or its like: the kernel cannot watch one more
   }
-  prelude->poll_.data = prelude;
   bool accepted = false;
   try {
     accepted = loop.events.on_accepted(*prelude, std::move(peer), loop.config.tls.enabled());
   } catch (const std::bad_alloc&) {  // not accepted, then
   }
-  if (accepted) {
-    prelude->watch();
-  } else {
-    prelude->leave();
-    ::close(fd);
-  }
+  if (accepted) return;
+  ::close(fd);
+  delete prelude;
 }
 
-void Prelude::watch() noexcept {
-  uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int status, int /*events*/) {
-    auto* self = static_cast<Prelude*>(handle->data);
-    try {
-      if (status == 0) return self->readable();
-    } catch (const std::bad_alloc&) {  // ends it, as an error does
-    }
-    self->finish();
-  });
+void Prelude::ready(uint32_t /*events*/) {
+  try {
+    readable();
+    return;
+  } catch (const std::bad_alloc&) {  // ends it, as an error does
+  }
+  finish();
 }
 
 void Prelude::end(core::Ending ending) {
@@ -52,14 +47,9 @@ void Prelude::end(core::Ending ending) {
 }
 
 void Prelude::finish() noexcept {
-  leave();
   ::close(fd_);
   loop_.events.on_ended(*this);
-}
-
-void Prelude::leave() noexcept {
-  uv_close(reinterpret_cast<uv_handle_t*>(&poll_),
-           [](uv_handle_t* handle) { delete static_cast<Prelude*>(handle->data); });
+  delete this;
 }
 
 void Prelude::readable() {
@@ -98,9 +88,10 @@ void Prelude::take(std::string_view waiting) {
 
 template <typename Next>
 void Prelude::hand_on(std::unique_ptr<Next> next, core::PeerAddress&& client) noexcept {
-  leave();  // a descriptor has one watcher at a time
+  (void)loop_.watch(EPOLL_CTL_DEL, fd_, 0, nullptr);  // a descriptor has one watcher at a time
   loop_.events.on_proxy_header(*this, *next, std::move(client));
   loop_.serve(std::move(next));
+  delete this;
 }
 
 void Prelude::consume(size_t n) noexcept {
@@ -109,7 +100,7 @@ void Prelude::consume(size_t n) noexcept {
 }
 
 void Prelude::fail(const char* why) {
-  uv_poll_stop(&poll_);
+  (void)loop_.watch(EPOLL_CTL_DEL, fd_, 0, nullptr);
   loop_.events.on_bad_proxy_header(*this, why);
 }
 

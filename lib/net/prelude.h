@@ -9,8 +9,8 @@
 
 namespace wsb::net {
 
-// Frees itself when its socket has ended or was handed on, and libuv has let go of the handle.
-class Prelude final : public core::Transport {
+// Frees itself when its socket has ended or was handed on.
+class Prelude final : public core::Transport, public Watched {
  public:
   // Reports the connection as accepted. Takes the descriptor. Throws std::bad_alloc without having taken it.
   static void begin(Loop::Impl& loop, int fd, core::PeerAddress peer);
@@ -24,11 +24,12 @@ class Prelude final : public core::Transport {
   core::Unread unread() override { return core::Unread::kNothing; }
   std::string client_subject() override { return {}; }
 
+  void ready(uint32_t events) override;
+
  private:
   Prelude(Loop::Impl& loop, int fd) noexcept : loop_(loop), fd_(fd) {}
   ~Prelude() override = default;
 
-  void watch() noexcept;
   void readable();
   void take(std::string_view waiting);
   void consume(size_t n) noexcept;
@@ -36,10 +37,8 @@ class Prelude final : public core::Transport {
   template <typename Next>
   void hand_on(std::unique_ptr<Next> next, core::PeerAddress&& client) noexcept;
   void finish() noexcept;
-  void leave() noexcept;
 
   Loop::Impl& loop_;
-  uv_poll_t poll_{};
   int fd_;
   std::string seen_;  // of a header that comes in pieces
 };
