@@ -26,7 +26,7 @@ sys.path.insert(0, str(servers.ROOT / "tests" / "support"))
 import certificates  # noqa: E402
 
 RESULTS = servers.ROOT / "build" / "bench" / "results.json"
-FULL = {"rounds": 3, "seconds": 0.6, "warmup": 0.2, "idle": 25, "mixed": 120, "mixed_peers": 8}
+FULL = {"rounds": 5, "seconds": 0.5, "warmup": 0.2, "idle": 25, "mixed": 120, "mixed_peers": 8}
 QUICK = {"rounds": 1, "seconds": 0.4, "warmup": 0.15, "idle": 2, "mixed": 8, "mixed_peers": 5}
 IDLE_SETTLE_S = 1.5
 LOAD_TIMEOUT_S = 300

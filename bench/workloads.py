@@ -47,7 +47,7 @@ ALL = [
     Workload("fanout-1000", "1 to 1,000, 128 B", "Fan-out", ("fanout", "--size", "128", "--connections", "1000"), {"broadcast": True}, unit="delivery",
              profiled=True, floor=True),
     Workload("fanout-8000", "1 to 8,000, 128 B", "Fan-out", ("fanout", "--size", "128", "--connections", "8000"), {"broadcast": True}, unit="delivery",
-             rounds=2),
+             rounds=3),
     Workload("workers", "64 B, 64 connections, 16 in flight", "Workers", ("echo", "--size", "64", "--depth", "16"), servers=("wsbeat", "wsbeat/2")),
     Workload("latency", "64 B, 64 connections, half of each server's maximum", "Latency", ("echo", "--size", "64"), kind="latency"),
     Workload("latency-same", "64 B, 64 connections, one rate for all", "Latency", ("echo", "--size", "64"), kind="latency", same_rate=True),
