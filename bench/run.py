@@ -86,7 +86,7 @@ class Bench:
         rounds = self.settings["rounds"]
         for run_round in range(min(rounds, workload.rounds or rounds)):
             line = []
-            for name in names:
+            for name in in_turn(names, run_round):
                 def measure(name=name):
                     with self.start(name, workload) as server:
                         return self.load(server, workload.load, seconds=self.settings["seconds"], warmup=self.settings["warmup"])
@@ -152,7 +152,7 @@ class Bench:
 
     def latency(self, workload, names):
         for run_round in range(self.settings["rounds"]):
-            for name in names:
+            for name in in_turn(names, run_round):
                 def measure(name=name):
                     with self.start(name, workload) as server:
                         rate = self.same_rate(names) if workload.same_rate else (
@@ -215,6 +215,12 @@ class Bench:
                 self.say(f"  {name}: {entry['messages']:,} messages in {entry['seconds']:.0f} s, "
                          f"{1e6 * entry['server_cpu_seconds'] / entry['messages']:.2f} us of CPU each, p99 {entry['p99_us']:,.0f} us, "
                          f"peak {entry['peak_bytes'] / 2**20:,.1f} MiB")
+
+
+def in_turn(names, run_round):
+    """Each round begins with another: what comes and goes on the machine at the pace of the rounds would else meet always the same servers."""
+    first = 3 * run_round % len(names)
+    return names[first:] + names[:first]
 
 
 def choose(table, names, what):
