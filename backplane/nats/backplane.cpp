@@ -283,11 +283,12 @@ bool NatsBackplane::connect() {
 
 void NatsBackplane::give_up_connection() {
   for (auto& [subject, subscription] : subscriptions_) {
-    natsSubscription_Destroy(subscription);  // null is allowed
+    wire_->unsubscribe(subscription);
     subscription = nullptr;
   }
   wire_->use(nullptr);
   natsConnection_Close(connection_);
+  wire_->connection_closed();
   natsConnection_Destroy(connection_);
   connection_ = nullptr;
 }
@@ -317,10 +318,7 @@ bool NatsBackplane::carry_out(Order& order) {
     case Order::Kind::kUnsubscribe: {
       const auto found = subscriptions_.find(order.subject);
       if (found == subscriptions_.end()) return true;
-      if (found->second != nullptr) {
-        (void)natsSubscription_Unsubscribe(found->second);
-        natsSubscription_Destroy(found->second);
-      }
+      wire_->unsubscribe(found->second);
       subscriptions_.erase(found);
       return true;
     }

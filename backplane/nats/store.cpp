@@ -2,7 +2,6 @@
 #include "store.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -80,7 +79,7 @@ void Store::resume() {
 void Store::listen() {
   Wire& wire = *durable_.wire;
   if (connection_ == wire.connection() && answers_ != nullptr) return;
-  Wire::unsubscribe(answers_);
+  wire.unsubscribe(answers_);
   connection_ = wire.connection();
   inbox_ = Wire::new_inbox();
   answers_ = wire.subscribe(inbox_ + ".*", [weak = durable_.weak_from_this()](MessageRef message) {
@@ -179,9 +178,7 @@ void Store::try_again_later(const Answer& why) {
 
 void Store::take_answer(natsMsg* message) {
   const std::string_view subject = natsMsg_GetSubject(message);
-  uint64_t number = 0;
-  (void)std::from_chars(subject.data() + subject.rfind('.') + 1, subject.data() + subject.size(), number);
-  answered(number, read_answer(message));
+  answered(number_in(subject.substr(subject.rfind('.') + 1)), read_answer(message));
 }
 
 void Store::answered(uint64_t number, const Answer& answer) {
@@ -270,7 +267,7 @@ void Store::close() {
 }
 
 void Store::stop_listening() {
-  Wire::unsubscribe(answers_);
+  durable_.wire->unsubscribe(answers_);
   answers_ = nullptr;
 }
 

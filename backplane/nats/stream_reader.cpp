@@ -2,7 +2,6 @@
 #include "stream_reader.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "link.h"
@@ -27,12 +26,6 @@ struct Place {
   uint64_t number = 0;
   uint64_t pending = 0;
 };
-
-uint64_t number_in(std::string_view text) {
-  uint64_t out = 0;
-  (void)std::from_chars(text.data(), text.data() + text.size(), out);
-  return out;
-}
 
 // $JS.ACK.stream.consumer.deliveries.sequence.number.time.pending, or with domain and account behind ACK and more at the end.
 bool read_place(const char* reply, Place& out) {
@@ -80,7 +73,7 @@ StreamReader::StreamReader(WireRef wire, Settings settings, Handlers handlers)
 }
 
 StreamReader::~StreamReader() {
-  Wire::unsubscribe(attempt_.subscription);
+  wire_->unsubscribe(attempt_.subscription);
 }
 
 void StreamReader::stop() {
@@ -116,7 +109,7 @@ void StreamReader::connected() {
 // ------------------------------------------------------------------------------------------------------------ beginning (again)
 
 void StreamReader::drop_attempt() {
-  Wire::unsubscribe(attempt_.subscription);
+  wire_->unsubscribe(attempt_.subscription);
   if (!attempt_.consumer.empty()) {
     (void)wire_->send("$JS.API.CONSUMER.DELETE." + settings_.stream + "." + attempt_.consumer, "", "");
   }

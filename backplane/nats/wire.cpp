@@ -11,6 +11,9 @@ namespace wsb::nats {
 namespace {
 
 constexpr int64_t kAnswerMs = 5000;
+constexpr size_t kMostEnded = 256;  // then their end is waited for
+constexpr int64_t kEndedMs = 500;
+constexpr uint64_t kNotCounted = UINT64_MAX;
 
 void on_message(natsConnection* /*connection*/, natsSubscription* /*subscription*/, natsMsg* message, void* closure) {
   try {
@@ -44,6 +47,12 @@ Answer read_answer(natsMsg* message) {
   if (const std::string said = text_of(*error, "description"); !said.empty()) out.error = said;
   out.code = static_cast<uint32_t>(number_of(*error, "code"));
   out.err_code = static_cast<uint32_t>(number_of(*error, "err_code"));
+  return out;
+}
+
+uint64_t number_in(std::string_view text) {
+  uint64_t out = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), out);
   return out;
 }
 
@@ -120,10 +129,68 @@ natsSubscription* Wire::subscribe(const std::string& subject, Take take) {
   return made;
 }
 
-void Wire::unsubscribe(natsSubscription* subscription) {
+void Wire::unsubscribe(natsSubscription* subscription) noexcept {
   if (subscription == nullptr) return;
   (void)natsSubscription_Unsubscribe(subscription);
-  natsSubscription_Destroy(subscription);
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (reads_) {
+      ended_.push_back({kNotCounted, subscription});
+      subscription = nullptr;
+    }
+  } catch (const std::bad_alloc&) {  // better lost than gone too early
+    return;
+  }
+  if (subscription != nullptr) {
+    natsSubscription_Destroy(subscription);
+    return;
+  }
+  try {
+    post([this] { look_at_ended(); });
+  } catch (const std::bad_alloc&) {  // with the next one
+  }
+}
+
+// The reading thread takes one message after the other, and counts one when it looks its subscription up. So when it has counted more than it had when a
+// subscription had ended, it is done with that one. Where nothing comes at all, it is asked for a sign at last.
+void Wire::look_at_ended() {
+  size_t ended = 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ended = ended_.size();
+  }
+  uint64_t count = connection_ == nullptr ? kNotCounted : read_count();
+  if (count == kNotCounted) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (size_t i = 0; i < ended; ++i) {
+      if (ended_[i].read_count == kNotCounted) ended_[i].read_count = count;
+    }
+  }
+  if (ended > kMostEnded && is_connected() && natsConnection_FlushTimeout(connection_, kEndedMs) == NATS_OK) ++count;
+  let_go_before(count);
+}
+
+uint64_t Wire::read_count() const {
+  natsStatistics* statistics = nullptr;
+  uint64_t messages = kNotCounted;
+  uint64_t ignored = 0;
+  if (natsStatistics_Create(&statistics) == NATS_OK && natsConnection_GetStats(connection_, statistics) == NATS_OK)
+    (void)natsStatistics_GetCounts(statistics, &messages, &ignored, &ignored, &ignored, &ignored);
+  natsStatistics_Destroy(statistics);
+  return messages;
+}
+
+void Wire::let_go_before(uint64_t read_count) {
+  std::vector<Ended> gone;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto kept = std::stable_partition(ended_.begin(), ended_.end(),
+                                            [&](const Ended& one) { return one.read_count >= read_count; });
+    gone.assign(kept, ended_.end());
+    ended_.erase(kept, ended_.end());
+  }
+  for (const Ended& one : gone) natsSubscription_Destroy(one.subscription);
 }
 
 std::string Wire::new_inbox() {
@@ -148,9 +215,7 @@ void Wire::ask(const std::string& subject, std::string_view data, Answered answe
 
 void Wire::take_answer(natsMsg* message) {
   const std::string_view subject = natsMsg_GetSubject(message);
-  const size_t dot = subject.rfind('.');
-  uint64_t number = 0;
-  (void)std::from_chars(subject.data() + dot + 1, subject.data() + subject.size(), number);
+  const uint64_t number = number_in(subject.substr(subject.rfind('.') + 1));
   Answered answered;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -219,10 +284,24 @@ void Wire::use(natsConnection* connection) {
   }
   connection_ = connection;
   if (connection_ == nullptr) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    reads_ = true;
+  }
   answers_inbox_ = new_inbox();
   answers_ = subscribe(answers_inbox_ + ".*", [weak = weak_from_this()](MessageRef message) {
     if (const WireRef self = weak.lock()) self->take_answer(message.get());
   });
+}
+
+void Wire::connection_closed() {
+  std::vector<Ended> gone;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    reads_ = false;
+    gone.swap(ended_);
+  }
+  for (const Ended& one : gone) natsSubscription_Destroy(one.subscription);
 }
 
 void Wire::tell_connected() {

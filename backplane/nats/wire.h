@@ -34,6 +34,9 @@ struct Answer {
 // Reads an answer's message; any thread.
 Answer read_answer(natsMsg* message);
 
+// What a text begins with; 0 if that is no number.
+uint64_t number_in(std::string_view text);
+
 // A member of what JetStream says; 0 or "" if it is not there or of another kind.
 uint64_t number_of(const nlohmann::json& object, const char* name);
 std::string text_of(const nlohmann::json& object, const char* name);
@@ -56,6 +59,11 @@ class Wire : public std::enable_shared_from_this<Wire> {
   void post(Work work);
   void later(int64_t delay_ms, Work work);
   void listen(std::weak_ptr<Listener> listener);
+  /*
+   * Ends a subscription (null: nothing) and lets go of it, but not at once: libnats 3.4's reading thread goes on using one that it has looked up,
+   * without a reference of its own, while others end it. So it is kept until that thread has come to another message, or has ended.
+   */
+  void unsubscribe(natsSubscription* subscription) noexcept;
 
   // --- On the backplane's thread only.
   // Null: there is none. It may just be away, and be back by itself: what is sent meanwhile is lost or late.
@@ -65,7 +73,6 @@ class Wire : public std::enable_shared_from_this<Wire> {
   bool send(const std::string& subject, const std::string& reply, std::string_view data, const Headers& headers = {});
   // Hands each message of the subject to `take`, on NATS's thread. Null: it could not be done.
   natsSubscription* subscribe(const std::string& subject, Take take);
-  static void unsubscribe(natsSubscription* subscription);
   // `answered` is called once, on NATS's thread or on this one, within some seconds; not after close().
   void ask(const std::string& subject, std::string_view data, Answered answered, const Headers& headers = {});
   static std::string new_inbox();
@@ -76,7 +83,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   // What is due; the time when something is due next (of steady_ms), or INT64_MAX.
   int64_t run();
   bool has_work();                       // or a timer that is due before what run() has told
-  void use(natsConnection* connection);  // null: it is given up
+  void use(natsConnection* connection);  // null: it is given up, and connection_closed() follows
+  void connection_closed();              // nothing is read from it any more
   void tell_connected();
   void close();
 
@@ -86,8 +94,17 @@ class Wire : public std::enable_shared_from_this<Wire> {
     int64_t until_ms = 0;
   };
 
+  // A subscription, and how many messages had been read when it had ended.
+  struct Ended {
+    uint64_t read_count = 0;
+    natsSubscription* subscription = nullptr;
+  };
+
   void take_answer(natsMsg* message);
   void answer_late_ones();
+  void look_at_ended();
+  uint64_t read_count() const;
+  void let_go_before(uint64_t read_count);
   bool next_due(int64_t now_ms, Work& out);
 
   const Work wake_;
@@ -99,6 +116,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::vector<std::weak_ptr<Listener>> listeners_;
   std::map<uint64_t, Question> questions_;
   uint64_t last_question_ = 0;
+  bool reads_ = false;        // a connection's reading thread may run
+  std::vector<Ended> ended_;  // it may still use them
 
   // The thread's own.
   natsConnection* connection_ = nullptr;
