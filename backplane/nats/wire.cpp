@@ -11,7 +11,6 @@ namespace wsb::nats {
 namespace {
 
 constexpr int64_t kAnswerMs = 5000;
-constexpr size_t kMostEnded = 256;  // then their end is waited for
 constexpr int64_t kEndedMs = 500;
 constexpr uint64_t kNotCounted = UINT64_MAX;
 
@@ -167,7 +166,11 @@ void Wire::look_at_ended() {
       if (ended_[i].read_count == kNotCounted) ended_[i].read_count = count;
     }
   }
-  if (ended > kMostEnded && is_connected() && natsConnection_FlushTimeout(connection_, kEndedMs) == NATS_OK) ++count;
+  if (ended > most_ended_ && is_connected()) {
+    const bool answered = natsConnection_FlushTimeout(connection_, kEndedMs) == NATS_OK;
+    if (answered) ++count;
+    most_ended_ = answered ? kMostEnded : ended + kMostEnded;  // who does not answer is not asked each time
+  }
   let_go_before(count);
 }
 

@@ -120,6 +120,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::vector<Ended> ended_;  // it may still use them
 
   // The thread's own.
+  static constexpr size_t kMostEnded = 256;
+  size_t most_ended_ = kMostEnded;  // of ended_: beyond it the reading thread is asked for a sign
   natsConnection* connection_ = nullptr;
   natsSubscription* answers_ = nullptr;
   std::string answers_inbox_;

@@ -1,4 +1,4 @@
-// Accepting sockets and handing them to lws; backing off when descriptors run out.
+// Accepting sockets, each of which then looks after itself or is handed to lws; backing off when descriptors run out.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>

@@ -97,8 +97,8 @@ struct Loop::Impl {
   std::string tls_error;
   TlsSocket* adopting = nullptr;
 
-  std::array<uint8_t, 64 * 1024> drain_buffer;              // of Socket::drain_input
-  alignas(64) std::array<uint8_t, 256 * 1024> read_buffer;  // of plain sockets; lws has one of its own
+  std::array<uint8_t, 64 * 1024> drain_buffer;  // of Socket::drain_input
+  std::array<uint8_t, 256 * 1024> read_buffer;  // of plain sockets; lws has one of its own
 };
 
 }  // namespace wsb::net

@@ -19,6 +19,7 @@ namespace wsb::server {
 
 namespace {
 constexpr size_t kMostNotices = 4096;
+constexpr size_t kReasonBytes = core::kMaxCloseReason + 1;  // of a CLOSE; the peer's address lies behind them
 }  // namespace
 
 EventNode* EventNode::create(uint32_t type, uint64_t conn, size_t extra_bytes) {
@@ -105,7 +106,7 @@ void EventQueue::on_taken(EventNode& node) noexcept {
   if (node.event.type == WSB_EVENT_REFUSED || node.event.type == WSB_EVENT_LOG) notices_.fetch_sub(1);
   if (!node.counted) return;
   const std::lock_guard<std::mutex> lock(context_.limits_mutex);
-  context_.limits.leave(node.bytes() + core::kMaxCloseReason + 1);
+  context_.limits.leave(node.bytes() + kReasonBytes);
 }
 
 // No connection's queue bounds these, and nothing is lost without them: null beyond the bound.
@@ -169,10 +170,9 @@ void EventQueue::opened(Session& session) {
   EventNode* node = EventNode::create(WSB_EVENT_OPEN, session.id, texts);
   try {
     const std::string_view peer = session.text(WSB_STRING_PEER);
-    session.queue.close_event =
-        EventNode::create(WSB_EVENT_CLOSE, session.id, core::kMaxCloseReason + 1 + peer.size() + 1);
-    std::memcpy(session.queue.close_event->bytes() + core::kMaxCloseReason + 1, peer.data(),
-                peer.size() + 1);  // with its NUL
+    EventNode* const close = EventNode::create(WSB_EVENT_CLOSE, session.id, kReasonBytes + peer.size() + 1);
+    std::memcpy(close->bytes() + kReasonBytes, peer.data(), peer.size() + 1);  // with its NUL
+    session.queue.close_event = close;
   } catch (...) {
     EventNode::destroy(node);
     throw;

@@ -17,8 +17,7 @@ struct EventNode {
   wsb_event event;
   uint64_t accounted_bytes;  // of the connection's account
   bool accounted;
-  bool
-      counted;  // a CLOSE: its connection counts as open until this is taken; the peer's address lies behind the reason
+  bool counted;  // a CLOSE: its connection counts as open until this is taken
   union {
     wsb_open_event open;
     wsb_message_event message;

@@ -229,6 +229,7 @@ class Worker final : public core::TransportEvents {
   // Calls `use(session)` if the connection exists, under the gate where needed; else returns `missing`.
   template <typename Result, typename Use>
   Result with_session(uint64_t id, Result missing, Use&& use);
+  static size_t ping_frame_bytes(size_t payload) noexcept;
   void post(Command command);  // under the gate
   void wake_once() noexcept;   // under the gate
   int send_from_elsewhere(uint64_t id, core::BufferRef message);

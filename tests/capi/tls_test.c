@@ -45,6 +45,15 @@ static SSL_CTX *client_context(void) {
   return context;
 }
 
+/* A client that holds its context alone. */
+static Client *open_client(Rig *rig) {
+  SSL_CTX *context = client_context();
+  Client *client = tls_open(context, rig->port, NULL);
+  assert_non_null(client);
+  SSL_CTX_free(context);
+  return client;
+}
+
 static void echo(Rig *rig, const Record *record) {
   if (record->type != WSB_EVENT_MESSAGE) return;
   wsb_send(rig->server, record->conn, record->as.message.kind, record->as.message.data, record->as.message.length);
@@ -100,9 +109,7 @@ static void record_boundaries(void **state) {
   Rig *rig = *state;
   configure(rig);
   rig_start(rig);
-  SSL_CTX *context = client_context();
-  Client *client = tls_open(context, rig->port, NULL);
-  assert_non_null(client);
+  Client *client = open_client(rig);
   enum { COUNT = 2000 }; /* of 8 bytes: all in one record of 16 KiB */
   uint8_t *stream = malloc(COUNT * 8);
   assert_non_null(stream);
@@ -114,7 +121,6 @@ static void record_boundaries(void **state) {
   rig_expect(rig, WSB_EVENT_MESSAGE, COUNT + 9);
   free(stream);
   client_free(client);
-  SSL_CTX_free(context);
   rig_finish(rig);
 }
 
@@ -124,9 +130,7 @@ static void long_messages_end_inside_records(void **state) {
   configure(rig);
   rig->on_record = echo;
   rig_start(rig);
-  SSL_CTX *context = client_context();
-  Client *client = tls_open(context, rig->port, NULL);
-  assert_non_null(client);
+  Client *client = open_client(rig);
   enum { LONGEST = 300000 };
   uint8_t *data = malloc(LONGEST);
   uint8_t *stream = malloc(2 * LONGEST + 100);
@@ -149,7 +153,6 @@ static void long_messages_end_inside_records(void **state) {
   free(stream);
   free(data);
   client_free(client);
-  SSL_CTX_free(context);
   rig_finish(rig);
 }
 
@@ -158,9 +161,7 @@ static void close_notify_in_a_long_message(void **state) {
   Rig *rig = *state;
   configure(rig);
   rig_start(rig);
-  SSL_CTX *context = client_context();
-  Client *client = tls_open(context, rig->port, NULL);
-  assert_non_null(client);
+  Client *client = open_client(rig);
   const wsb_conn conn = rig_expect(rig, WSB_EVENT_OPEN, 0)->conn;
   enum { LENGTH = 200000 };
   uint8_t *data = calloc(1, LENGTH);
@@ -175,7 +176,6 @@ static void close_notify_in_a_long_message(void **state) {
   free(stream);
   free(data);
   client_free(client);
-  SSL_CTX_free(context);
   rig_finish(rig);
 }
 

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import wsraw
+from store import Store, build
 
 import wsbeat
 
@@ -45,6 +46,20 @@ def log(caplog):
     """What reaches the logger "wsbeat", from DEBUG on."""
     caplog.set_level(logging.DEBUG, "wsbeat")
     return caplog
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """The library of a backplane that stores in memory."""
+    return build(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def store(library, monkeypatch):
+    """Servers of this test store there."""
+    store = Store(library)
+    store.patch(monkeypatch)
+    return store
 
 
 @pytest.fixture
